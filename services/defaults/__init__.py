@@ -1,0 +1,1 @@
+"""Plumbing that every service shares. It knows no service and no business word."""

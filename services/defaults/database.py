@@ -1,0 +1,228 @@
+"""Postgres through Tortoise: a pool with bounds, hot statements as SQL, and errors that people can be told.
+
+Tortoise keeps its models in one registry a process; everything else about a database is in the `Database`
+that `open_database` gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Final, ParamSpec, TypeVar
+
+import asyncpg
+from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import DBConnectionError, IntegrityError
+from tortoise.migrations.api import migrate as tortoise_migrate
+
+from services.defaults.errors import Unavailable
+
+CONNECT_TIMEOUT_S: Final = 1.9
+STATEMENT_TIMEOUT_S: Final = 1.9
+ACQUIRE_TIMEOUT_S: Final = 1.0  # with a statement that times out: an answer inside 3 s
+RETRY_AFTER_S: Final = 2.0
+LISTEN_RETRY_S: Final = 1.0
+MIGRATION_LOCK: Final = 0x7469636B  # "tick": one advisory lock for the migrations of a database
+
+# What asyncpg raises when the server is away, going down, coming up, or does not answer in time.
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    DBConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+)
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _unavailable(cause: BaseException) -> Unavailable:
+    logger.warning("database unavailable", extra={"reason": type(cause).__name__})
+    return Unavailable("The shop's records cannot be reached right now.", retry_after_s=RETRY_AFTER_S)
+
+
+def _guarded(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Turns a server that is away into `Unavailable`, and a refused constraint into Tortoise's error for it."""
+
+    @functools.wraps(method)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(*args, **kwargs)
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise IntegrityError(error) from error
+
+    return wrapper
+
+
+class Database:
+    """One service's database.
+
+    Statements take `$1`-style parameters. Inside `transaction()` they, and Tortoise's models, use its
+    connection; outside, each takes one from the pool. All raise `Unavailable` where the server is away, and
+    `tortoise.exceptions.IntegrityError` where a constraint refuses.
+    """
+
+    def __init__(self, url: str, context: TortoiseContext, pool_size: int) -> None:
+        self._url = url
+        self._context = context
+        # asyncpg's pool waits for ever; this queue in front of it does not.
+        self._slots = asyncio.Semaphore(pool_size)
+        self._in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
+
+    @_guarded
+    async def fetch(self, sql: str, *args: Any) -> list[dict[str, Any]]:
+        """The rows, also those of `INSERT`, `UPDATE` or `DELETE … RETURNING`."""
+        async with self._slot():
+            return list(await self._client().execute_query_dict(sql, list(args)))
+
+    async def fetch_one(self, sql: str, *args: Any) -> dict[str, Any] | None:
+        """The first row, if there is one."""
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    @_guarded
+    async def execute(self, sql: str, *args: Any) -> int:
+        """How many rows the statement touched."""
+        async with self._slot(), self._client().acquire_connection() as connection:
+            status = await connection.execute(sql, *args)
+        return int(last) if (last := str(status).rsplit(" ", 1)[-1]).isdigit() else 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """One transaction; an exception rolls it back. Do not start tasks inside: they would outlive it."""
+        token = None
+        try:
+            async with self._slot():
+                token = self._in_transaction.set(True)
+                async with self._client()._in_transaction():
+                    yield
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        finally:
+            if token:
+                self._in_transaction.reset(token)
+
+    async def ping(self) -> None:
+        """Raises where the server does not answer."""
+        await self.fetch("SELECT 1")
+
+    @asynccontextmanager
+    async def listen(self, channel: str, wake: Callable[[], None]) -> AsyncIterator[None]:
+        """Calls `wake` for each NOTIFY on `channel`, over a connection of its own that is renewed when lost.
+
+        A notification sent while the connection is down is missed, so a listener polls as well; each new
+        connection wakes once.
+        """
+        task = asyncio.create_task(self._listen_for_ever(channel, wake))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _listen_for_ever(self, channel: str, wake: Callable[[], None]) -> None:
+        while True:
+            try:
+                await self._listen_once(channel, wake)
+            except _AWAY as error:
+                logger.info("listening again soon", extra={"channel": channel, "reason": type(error).__name__})
+            await asyncio.sleep(LISTEN_RETRY_S)
+
+    async def _listen_once(self, channel: str, wake: Callable[[], None]) -> None:
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(channel, lambda *_: wake())
+            wake()
+            await lost.wait()
+        finally:
+            connection.terminate()
+
+    def _client(self) -> Any:
+        return self._context.connections.get("default")
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        if self._in_transaction.get():
+            yield
+            return
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+
+@asynccontextmanager
+async def open_database(url: str, models: str, *, pool_size: int = 10) -> AsyncIterator[Database]:
+    """The database at `url`, with the models of the module `models` (`services.identity.models`).
+
+    Connects at the first statement, so a server that is away delays no start. At most `pool_size`
+    connections.
+    """
+    context = TortoiseContext()
+    with context:
+        await context.init(config=tortoise_config(url, models, pool_size), _enable_global_fallback=True)
+        try:
+            yield Database(url, context, pool_size)
+        finally:
+            await context.close_connections()
+
+
+async def migrate(url: str, models: str) -> None:
+    """Brings the database to the newest migration; of several processes at once, one does it."""
+    async with _advisory_lock(url, MIGRATION_LOCK):
+        with TortoiseContext() as context:
+            await tortoise_migrate(config=tortoise_config(url, models))
+            await context.close_connections()
+
+
+def tortoise_config(url: str, models: str, pool_size: int = 2) -> dict[str, Any]:
+    """Tortoise's configuration of the service that `models` belongs to; also for `python -m tortoise`."""
+    package = models.rpartition(".")[0]
+    label = package.rpartition(".")[2]
+    connection = expand_db_url(url)
+    connection["credentials"] |= {
+        "minsize": 1,
+        "maxsize": pool_size,
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": STATEMENT_TIMEOUT_S,
+        "application_name": f"ticketflow-{label}",
+        "max_inactive_connection_lifetime": 60.0,
+    }
+    return {
+        "connections": {"default": connection},
+        "apps": {
+            label: {
+                "models": [models],
+                "default_connection": "default",
+                "migrations": f"{package}.migrations",
+            }
+        },
+        "use_tz": True,
+    }
+
+
+@asynccontextmanager
+async def _advisory_lock(url: str, key: int) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", key)
+        yield
+    finally:
+        await connection.close()  # and with the session ends its lock

@@ -1,0 +1,309 @@
+"""What every Quart application does alike: health, errors as problem+json, limits, OpenAPI, deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import wraps
+from math import ceil
+from typing import Any, Final, ParamSpec, TypeVar
+
+import swagger_ui_bundle
+from authlib.oauth2.rfc6750 import InvalidTokenError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from quart import Blueprint, Quart, Request, Response, current_app, g, jsonify, request, send_from_directory
+from quart.typing import ResponseReturnValue
+from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt
+from quart_rate_limiter.store import RateLimiterStoreABC
+from quart_schema import QuartSchema, RequestSchemaValidationError, hide
+from quart_schema.typing import PydanticDumpOptions
+from werkzeug.exceptions import BadRequest, HTTPException
+
+from services.defaults.auth import REALM, Principal, TokenVerifier, bearer_token
+from services.defaults.deadline import DEADLINE_HEADER, deadline_scope, parse_deadline
+from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, error_class, to_problem
+from services.defaults.health import Health
+from services.defaults.telemetry import current_trace_id, trace_requests
+
+PROBLEM_JSON: Final = "application/problem+json"
+BODY_TIMEOUT_S: Final = 10
+MAX_BODY_BYTES: Final = 64 * 1024
+DOCS_CSP: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+_HTTP_SENTENCES: Final = {
+    400: "The request cannot be read. Its body must be well-formed JSON.",
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    408: "The request took too long to arrive.",
+    413: "The request's body is too large.",
+    415: "The request's body must be JSON, sent as application/json.",
+    500: "Something went wrong on our side.",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+
+
+class Model(BaseModel):
+    """A JSON body: camelCase outside (snake_case is understood too), and nothing that it does not name."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        str_strip_whitespace=True,
+    )
+
+
+class JsonRequest(Request):
+    """Refuses what `json` or a codec chokes on as the bad request that it is."""
+
+    async def get_json(self, *args: Any, **kwargs: Any) -> Any:
+        """The body's JSON; raises `BadRequest` where it is none, not UTF-8, or nested beyond reason."""
+        try:
+            return await super().get_json(*args, **kwargs)
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest from error
+
+
+def create_http_app(
+    name: str,
+    health: Health,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    trusted_proxies: Iterable[str] = (),
+    api_pages: bool = True,
+    rate_limit_store: RateLimiterStoreABC | None = None,
+    verifier: TokenVerifier | None = None,
+) -> Quart:
+    """A Quart application with the rooms that each has, and no business of its own.
+
+    `trusted_proxies` are the networks whose `X-Forwarded-For` is believed. With `api_pages` the OpenAPI
+    document is at `/openapi.json` and its page at `/docs`.
+    """
+    app = Quart(name, static_folder=None)
+    app.request_class = JsonRequest
+    app.config.update(
+        MAX_CONTENT_LENGTH=max_body_bytes,
+        BODY_TIMEOUT=BODY_TIMEOUT_S,
+        TRUSTED_PROXIES=[ipaddress.ip_network(proxy) for proxy in trusted_proxies],
+        TOKEN_VERIFIER=verifier,
+        HEALTH=health,
+    )
+    RateLimiter(app, key_function=_rate_limit_key, store=rate_limit_store)
+    _install_api_pages(app, enabled=api_pages)
+    _install_errors(app)
+    app.register_blueprint(_probes)
+    app.after_request(_set_security_headers)
+    app.after_serving(_finish_writes)
+    app.asgi_app = trace_requests(_DeadlineMiddleware(app.asgi_app))  # type: ignore[method-assign] # Quart's own way to wrap
+    return app
+
+
+def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """The route needs a person's bearer token; whose it is stands in `principal()`."""
+
+    @wraps(handler)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        verifier: TokenVerifier = current_app.config["TOKEN_VERIFIER"]
+        g.principal = verifier.verify(bearer_token(request.headers.get("Authorization")))
+        return await handler(*args, **kwargs)
+
+    wrapper.__authorization__ = "bearer"  # type: ignore[attr-defined] # the mark that the route tests look for
+    return wrapper
+
+
+def public(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """The route is open to everyone, and says so."""
+    handler.__authorization__ = "public"  # type: ignore[attr-defined] # the mark that the route tests look for
+    return handler
+
+
+def principal() -> Principal:
+    """Whoever the request of an `authenticated` route is made for."""
+    return g.principal  # type: ignore[no-any-return] # g holds anything
+
+
+def client_address() -> str:
+    """The address of whoever asks: the peer's, or what a trusted proxy says of it."""
+    peer = request.remote_addr or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+    while hops and _is_trusted(peer):
+        peer = hops.pop()
+    return peer
+
+
+async def run_to_completion(work: Coroutine[Any, Any, R]) -> R:
+    """Runs a write that must not stop half way.
+
+    Quart cancels a handler whose client has gone; the write goes on all the same, and the process does not
+    end before it has.
+    """
+    tasks: set[asyncio.Task[Any]] = current_app.config.setdefault("WRITES", set())
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return await asyncio.shield(task)
+
+
+def problem_response(error: AppError) -> Response:
+    """The error as `application/problem+json` (RFC 9457)."""
+    response = jsonify(to_problem(error, trace_id=current_trace_id()))
+    response.status_code = error.status
+    response.mimetype = PROBLEM_JSON
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
+    if isinstance(error, Unauthorized):
+        response.headers.extend(InvalidTokenError(realm=REALM).get_headers()[-1:])
+    return response
+
+
+def invalid_fields(error: ValidationError) -> dict[str, str]:
+    """Each field at fault, by the path the sender knows (`lines.0.quantity`), with a sentence about it."""
+    return {
+        ".".join(str(part) for part in entry["loc"]) or "body": _sentence(entry["msg"])
+        for entry in error.errors(include_url=False, include_context=False, include_input=False)
+    }
+
+
+_probes = Blueprint("probes", __name__)
+
+
+@_probes.get("/health")
+@rate_exempt
+@hide
+@public
+async def _health() -> ResponseReturnValue:
+    health: Health = current_app.config["HEALTH"]
+    ready, body = await health.report()
+    return body, 200 if ready else 503
+
+
+@_probes.get("/alive")
+@rate_exempt
+@hide
+@public
+async def _alive() -> ResponseReturnValue:
+    return {"status": "pass"}
+
+
+@_probes.get("/docs/assets/<path:name>")
+@rate_exempt
+@hide
+@public
+async def _docs_asset(name: str) -> Response:
+    return await send_from_directory(swagger_ui_bundle.swagger_ui_path, name)
+
+
+class _DeadlineMiddleware:
+    """Gives everything that a request causes no more time than its caller has."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._name = DEADLINE_HEADER.lower().encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        value = next((v for k, v in scope.get("headers", ()) if k == self._name), b"")
+        with deadline_scope(parse_deadline(value.decode("latin-1"))):
+            await self._app(scope, receive, send)
+
+
+def _install_api_pages(app: Quart, *, enabled: bool) -> None:
+    app.config["QUART_SCHEMA_SWAGGER_JS_URL"] = "/docs/assets/swagger-ui-bundle.js"
+    app.config["QUART_SCHEMA_SWAGGER_CSS_URL"] = "/docs/assets/swagger-ui.css"
+    QuartSchema(
+        app,
+        openapi_path="/openapi.json" if enabled else None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        info={"title": f"TicketFlow {app.name}", "version": "1"},
+        conversion_preference="pydantic",
+        pydantic_dump_options=PydanticDumpOptions(by_alias=True),
+        security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"}},
+    )
+
+
+def _install_errors(app: Quart) -> None:
+    app.register_error_handler(AppError, _on_app_error)
+    app.register_error_handler(RateLimitExceeded, _on_rate_limit)
+    app.register_error_handler(RequestSchemaValidationError, _on_invalid_body)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(Exception, _on_unexpected)
+
+
+async def _on_app_error(error: AppError) -> Response:
+    if error.status >= 500:
+        logger.warning("request failed", extra={"code": error.code, "status": error.status})
+    return problem_response(error)
+
+
+async def _on_rate_limit(error: RateLimitExceeded) -> Response:
+    wait_s = float(error.retry_after)  # type: ignore[arg-type] # werkzeug's base allows more than the limiter sets
+    return problem_response(RateLimited("Too many requests. Try again in a moment.", retry_after_s=wait_s))
+
+
+async def _on_invalid_body(error: RequestSchemaValidationError) -> Response:
+    cause = error.validation_error
+    fields = invalid_fields(cause) if isinstance(cause, ValidationError) else {}
+    message = "Some of what was sent cannot be accepted." if fields else "The request's body must be JSON."
+    return problem_response(Invalid(message, fields=fields))
+
+
+async def _on_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    kind = error_class(status)
+    detail = _HTTP_SENTENCES.get(status) or _sentence(error.description or error.name)
+    response = problem_response(kind(detail, status=status))
+    for name, value in error.get_headers():
+        if name in {"Allow", "Retry-After"}:
+            response.headers[name] = value
+    return response
+
+
+async def _on_unexpected(error: Exception) -> Response:
+    logger.error("unexpected error", exc_info=error, extra={"path": request.path})
+    return problem_response(AppError("Something went wrong on our side."))
+
+
+async def _set_security_headers(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Content-Security-Policy", _csp(request.path))
+    headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _csp(path: str) -> str:
+    if path == "/docs":
+        return DOCS_CSP.replace("default-src 'self'", "default-src 'self' 'unsafe-inline'")
+    return "default-src 'none'; frame-ancestors 'none'"
+
+
+async def _finish_writes() -> None:
+    tasks: set[asyncio.Task[Any]] = current_app.config.get("WRITES", set())
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def _rate_limit_key() -> str:
+    return client_address()
+
+
+def _is_trusted(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in current_app.config["TRUSTED_PROXIES"])
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ").strip()
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
