@@ -45,6 +45,10 @@ class Session:
     control: AbstractChannel
     publisher: AbstractChannel
 
+    @property
+    def alive(self) -> bool:
+        return not (self.connection.is_closed or self.control.is_closed or self.publisher.is_closed)
+
     async def ended(self) -> None:
         """Returns when the connection or one of the channels is gone."""
         await asyncio.wait(
@@ -72,7 +76,7 @@ class Link:
                 session = await self._open()
             except Unavailable as error:
                 failures += 1
-                logger.warning("broker unreachable", extra={"reason": error.message, "failures": failures})
+                logger.warning("broker unreachable", extra={"reason": reason(error), "failures": failures})
                 await asyncio.sleep(backoff_s(failures))
                 continue
             failures = 0
@@ -90,9 +94,12 @@ class Link:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._ready.wait()
+                while self._session is None or not self._session.alive:
+                    await asyncio.sleep(0)  # it died this moment: let the supervisor see it
+                    await self._ready.wait()
+                return self._session
         except TimeoutError:
             raise Unavailable("The message broker cannot be reached.") from None
-        return self.present()
 
     def present(self) -> Session:
         """The present session; raises Unavailable at once where there is none."""
@@ -111,7 +118,7 @@ class Link:
                     await _within_time(topology(self._session.control))
             except Unavailable as error:
                 # Its channel is gone, so the session is rebuilt, and this is done again there.
-                logger.warning("declaring failed", extra={"reason": error.message})
+                logger.warning("declaring failed", extra={"reason": reason(error)})
 
     async def ping(self) -> None:
         """Raises Unavailable unless the broker answers.
@@ -148,14 +155,17 @@ class Link:
 
     @asynccontextmanager
     async def own_channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel that may die without harm to others, as it does when a queue is missing."""
+        """A channel that may die without harm to others, as it does when a queue is missing.
+
+        What aiormq raises inside is not translated: the caller's own errors pass here, too.
+        """
         session = await self.session()
         with connection_errors():
             channel = await session.connection.channel(timeout=TIMEOUT_S)
-            try:
-                yield channel
-            finally:
-                await channel.close()
+        try:
+            yield channel
+        finally:
+            await channel.close()
 
 
 @contextmanager
@@ -178,6 +188,11 @@ def connection_errors() -> Iterator[None]:
         raise  # ours, or a programming error
     except Exception as error:
         raise Unavailable(f"The message broker failed: {type(error).__name__}.") from error
+
+
+def reason(error: Unavailable) -> str:
+    """What is behind the error, for a log line; callers are not told."""
+    return repr(error.__cause__ or error)
 
 
 def backoff_s(failures: int) -> float:

@@ -77,7 +77,7 @@ class Caller:
         self._discovery = discovery
         self._policy = policy
         self._breakers = AsyncCircuitBreakerFactory(
-            policy.break_after, policy.break_s, exclude=[(BaseException, _is_no_fault)]
+            policy.break_after, policy.break_s, exclude=[(AttemptFailed, _is_no_fault)]
         )
         self._breakers.add_listener(self._log_breaker)
 
@@ -116,7 +116,7 @@ class Caller:
         policy = self._policy
         if not failure.sent:
             return random.uniform(0, policy.backoff_s)  # noqa: S311  # no secret; another instance takes it
-        asked_s = failure.error.retry_after_s
+        asked_s = None if failure.lost else failure.error.retry_after_s
         if asked_s is None:
             return random.uniform(0, min(policy.backoff_max_s, policy.backoff_s * 2.0**number))  # noqa: S311  # no secret
         if asked_s > policy.backoff_max_s:
@@ -153,8 +153,10 @@ class Caller:
             await stack.enter_async_context(breaker)
             try:
                 return await attempt()
-            except asyncio.CancelledError:
-                stack.pop_all()  # a caller who left says nothing about the instance, neither good nor bad
+            except BaseException as failure:
+                if not isinstance(failure, AttemptFailed):
+                    # A caller who left or was in a hurry, or a bug of ours: no news of the instance, good or bad.
+                    stack.pop_all()
                 raise
 
     def _timed(self, send: Send[T], endpoint: Endpoint, limit: _Limit) -> Callable[[], Awaitable[T]]:
@@ -165,9 +167,9 @@ class Caller:
                 async with asyncio.timeout(attempt_s):
                     return await send(endpoint, attempt_s)
             except TimeoutError as error:
-                # Anyone may send a deadline: a short one must not bring an instance into disrepute.
-                lost = attempt_s >= patience_s / 2
-                raise AttemptFailed(self._away(), transient=lost, lost=lost) from error
+                if attempt_s < patience_s / 2:
+                    raise self._away() from error  # anyone may send a deadline: a short one proves nothing
+                raise AttemptFailed(self._away(), transient=True, lost=True) from error
 
         return timed
 
@@ -199,5 +201,5 @@ class _Limit:
         return remaining_s(self.own_left_s())
 
 
-def _is_no_fault(error: BaseException) -> bool:
-    return not (isinstance(error, AttemptFailed) and error.is_fault)
+def _is_no_fault(failure: AttemptFailed) -> bool:
+    return not failure.is_fault

@@ -17,7 +17,6 @@ from pydantic.alias_generators import to_camel
 from quart import Blueprint, Quart, Request, Response, current_app, g, jsonify, request, send_from_directory
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt
-from quart_rate_limiter.store import RateLimiterStoreABC
 from quart_schema import QuartSchema, RequestSchemaValidationError, hide
 from quart_schema.typing import PydanticDumpOptions
 from werkzeug.exceptions import BadRequest, HTTPException
@@ -26,6 +25,7 @@ from services.defaults.auth import REALM, Principal, TokenVerifier, bearer_token
 from services.defaults.deadline import DEADLINE_HEADER, deadline_scope, parse_deadline
 from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, error_class, to_problem
 from services.defaults.health import Health
+from services.defaults.rate_limits import BoundedStore
 from services.defaults.telemetry import current_trace_id, trace_requests
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -78,7 +78,6 @@ def create_http_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     trusted_proxies: Iterable[str] = (),
     api_pages: bool = True,
-    rate_limit_store: RateLimiterStoreABC | None = None,
     verifier: TokenVerifier | None = None,
 ) -> Quart:
     """A Quart application with the rooms that each has, and no business of its own.
@@ -95,7 +94,7 @@ def create_http_app(
         TOKEN_VERIFIER=verifier,
         HEALTH=health,
     )
-    RateLimiter(app, key_function=_rate_limit_key, store=rate_limit_store)
+    RateLimiter(app, key_function=_rate_limit_key, store=BoundedStore())
     _install_api_pages(app, enabled=api_pages)
     _install_errors(app)
     app.register_blueprint(_probes)

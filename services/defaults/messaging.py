@@ -30,6 +30,7 @@ from services.defaults.amqp import (
     Unroutable,
     backoff_s,
     connection_errors,
+    reason,
 )
 from services.defaults.errors import Unavailable
 from services.defaults.telemetry import consumer_span, inject_trace, producer_span
@@ -119,13 +120,14 @@ class Broker:
                 failures = 0
             except Unavailable as error:
                 failures += 1
-                logger.warning("consumer waits for the broker", extra={"queue": queue, "reason": error.message})
+                logger.warning("consumer waits for the broker", extra={"queue": queue, "reason": reason(error)})
                 await _first(stop.wait(), asyncio.sleep(backoff_s(failures)))
 
     async def depth(self, queue: str) -> int:
         """How many messages are ready in `queue`. Raises Unavailable when there is no such queue."""
         async with self._link.own_channel() as channel:
-            answer = await channel.queue_declare(queue, passive=True, timeout=TIMEOUT_S)
+            with connection_errors():
+                answer = await channel.queue_declare(queue, passive=True, timeout=TIMEOUT_S)
             return answer.message_count or 0
 
     async def drain(self, queue: str, handler: Handler) -> int:
@@ -136,11 +138,13 @@ class Broker:
         waiting = await self.depth(queue)
         async with self._link.own_channel() as channel:
             for done in range(waiting):
-                message = await channel.basic_get(queue, timeout=TIMEOUT_S)
+                with connection_errors():
+                    message = await channel.basic_get(queue, timeout=TIMEOUT_S)
                 if message.delivery_tag is None:
                     return done
                 await handler(_delivery(message))
-                await channel.basic_ack(message.delivery_tag)
+                with connection_errors():
+                    await channel.basic_ack(message.delivery_tag)
         return waiting
 
     async def ping(self) -> None:
@@ -164,22 +168,26 @@ class _Subscription:
 
     async def run(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; raises Unavailable when the subscription is lost before."""
+        with connection_errors():
+            channel = await connection.channel(publisher_confirms=False, timeout=TIMEOUT_S)
         try:
             with connection_errors():
-                channel = await connection.channel(publisher_confirms=False, timeout=TIMEOUT_S)
-                channel.on_consumer_cancel_callbacks.add(lambda _: self._dropped.set())
-                await channel.basic_qos(prefetch_count=self._prefetch, timeout=TIMEOUT_S)
-                consuming = await channel.basic_consume(self._queue, self._receive, timeout=TIMEOUT_S)
-                await _first(stop.wait(), self._dropped.wait(), asyncio.wait([channel.closing]))
-                if not channel.is_closed and consuming.consumer_tag:
-                    await channel.basic_cancel(consuming.consumer_tag, timeout=TIMEOUT_S)
+                await self._subscribe_until(channel, stop)
             await asyncio.gather(*self._in_flight)
-            await channel.close()
         finally:
             for task in self._in_flight:
                 task.cancel()
+            await channel.close()  # what has not been acknowledged goes back to the queue
         if not stop.is_set():
             raise Unavailable(f"The subscription to {self._queue} was lost.")
+
+    async def _subscribe_until(self, channel: Channel, stop: asyncio.Event) -> None:
+        channel.on_consumer_cancel_callbacks.add(lambda _: self._dropped.set())
+        await channel.basic_qos(prefetch_count=self._prefetch, timeout=TIMEOUT_S)
+        consuming = await channel.basic_consume(self._queue, self._receive, timeout=TIMEOUT_S)
+        await _first(stop.wait(), self._dropped.wait(), asyncio.wait([channel.closing]))
+        if not channel.is_closed and consuming.consumer_tag:
+            await channel.basic_cancel(consuming.consumer_tag, timeout=TIMEOUT_S)
 
     async def _receive(self, message: DeliveredMessage) -> None:
         task = asyncio.create_task(self._settle(message))

@@ -20,10 +20,10 @@ import uvloop
 from hypercorn.config import Config
 from quart import Quart
 
-from services.defaults.registration import open_registration
 from services.defaults.grpc import GrpcServer
 from services.defaults.health import Health
 from services.defaults.http import create_http_app
+from services.defaults.registration import open_registration
 from services.defaults.settings import CommonSettings, SettingsError
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Endpoint]:
     """An HTTP server on loopback that gives every request to `handler`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
@@ -28,10 +29,47 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Endpoint]:
         await runner.cleanup()
 
 
+class Wire:
+    """A TCP proxy: the way to a server, that can be cut."""
+
+    endpoint: Endpoint
+
+    def __init__(self, target: Endpoint) -> None:
+        self._target = target
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Resets every connection that is open now."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward = await asyncio.open_connection(self._target.host, self._target.port)
+        self._writers |= {writer, onward[1]}
+        await asyncio.gather(self._pump(reader, onward[1]), self._pump(onward[0], writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def wire_to(target: Endpoint) -> AsyncIterator[Wire]:
+    wire = Wire(target)
+    listener = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
+    wire.endpoint = Endpoint("127.0.0.1", listener.sockets[0].getsockname()[1])
+    async with listener:
+        yield wire
+        wire.cut()
+
+
 async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 8.0) -> None:
     """Returns once the condition holds; raises `TimeoutError` if it does not in time."""
     async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110  # what is awaited happens in another process
+        while not await condition():  # what is awaited happens in another process
             await asyncio.sleep(0.02)
 
 
