@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 5.0  # of every call: a frozen broker must not freeze its callers
 HEARTBEAT_S: Final = 2  # aiormq gives up after 3 × (heartbeat + 1) s of silence: 9 s
 BACKOFF_BASE_S: Final = 0.2
-BACKOFF_CAP_S: Final = 5.0
+BACKOFF_CAP_S: Final = 2.0
 
 Topology = Callable[[AbstractChannel], Awaitable[None]]
 

@@ -188,7 +188,10 @@ async def migrate(url: str, models: str) -> None:
     """Brings the database to the newest migration; of several processes at once, one does it."""
     async with _advisory_lock(url, MIGRATION_LOCK):
         with TortoiseContext() as context:
-            await tortoise_migrate(config=tortoise_config(url, models))
+            config = tortoise_config(url, models)
+            # Building an index takes as long as it takes.
+            config["connections"]["default"]["credentials"] |= {"command_timeout": None}
+            await tortoise_migrate(config=config)
             await context.close_connections()
 
 
@@ -204,6 +207,10 @@ def tortoise_config(url: str, models: str, pool_size: int = 2) -> dict[str, Any]
         "command_timeout": STATEMENT_TIMEOUT_S,
         "application_name": f"ticketflow-{label}",
         "max_inactive_connection_lifetime": 60.0,
+        "server_settings": {
+            "jit": "off",  # statements this short only pay for it
+            "idle_in_transaction_session_timeout": "5s",  # a frozen instance does not keep its row locks
+        },
     }
     return {
         "connections": {"default": connection},

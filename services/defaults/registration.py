@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from consul import Check
 from consul.aio import Consul
-from consul.exceptions import ConsulException
+from consul.check import Check
 
 from services.defaults.consul_agent import back_off_s, log_consul_failure, open_consul
 from services.defaults.discovery import Endpoint
@@ -52,6 +51,7 @@ class Registration:
         self._instance = instance
         self._refresh_s = refresh_s
         self._call_timeout_s = call_timeout_s
+        self._registered = False  # by this process: what a predecessor left may be out of date
 
     async def __aenter__(self) -> None:
         self._task = asyncio.create_task(self._keep(), name=f"register:{self._instance.id}")
@@ -81,8 +81,8 @@ class Registration:
                 await asyncio.sleep(self._refresh_s)
 
     async def _ensure_registered(self) -> None:
-        if await self._is_registered():
-            return  # registering again would start the check anew, and drop us from the passing ones
+        if self._registered and await self._is_registered():
+            return  # registering again each time would start the check anew, and write to the whole cluster
         instance = self._instance
         # Nothing here that Consul 1.8 does not know: it refuses a registration with an unknown field.
         await self._consul.agent.service.register(
@@ -94,13 +94,13 @@ class Registration:
             meta={"release": instance.release},
             check=Check.http(instance.health_url, "5s", timeout="2s", deregister="1m"),
         )
+        self._registered = True
         logger.info("registered in consul", extra={"instance": instance.id})
 
     async def _is_registered(self) -> bool:
-        try:
-            return await self._consul.agent.service_definition(self._instance.id) is not None
-        except ConsulException:  # 500 where other releases say 404
-            return False
+        # Not by asking for the one service: releases differ in how they say no, and py-consul omits the token.
+        known = await self._consul.agent.services(filter_expr=f'ID == "{self._instance.id}"')
+        return self._instance.id in known
 
 
 @asynccontextmanager

@@ -72,9 +72,9 @@ async def serve_grpc(
     """Serves `handlers` at PORT, and health and liveness over HTTP at ADMIN_PORT, until told to stop."""
     told = _stop_signal()
     admin = create_http_app(health.service, health, api_pages=False)
+    server = GrpcServer(handlers, health)
+    await server.start(settings.host, settings.port)  # before health can say that it is well
     async with _background(background), _http(admin, settings, settings.admin_port) as stop_accepting:
-        server = GrpcServer(handlers, health)
-        await server.start(settings.host, settings.port)
         await _serve_until(told, settings, health, "grpc")
         await server.stop(settings.grace_s)
         stop_accepting.set()

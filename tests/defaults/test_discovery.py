@@ -307,6 +307,7 @@ class TestBlockingQueries:
             asked = len(consul.asked)
             await eventually(lambda: completed(lambda: len(consul.asked) >= asked + 3))
             assert (await ports(discovery, "catalog")) <= {1, 2} != set()
+            assert "index" not in consul.asked[asked + 1]  # a restarted agent's index begins anew
             consul.broken = None
             await eventually(lambda: sees(discovery, "catalog", {2}))
 

@@ -76,15 +76,16 @@ async def healthy_server() -> AsyncIterator[Endpoint]:
 
 @asynccontextmanager
 async def recording_agent(sent: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """An agent that demands its ACL token, knows nobody, says so as some releases do, and keeps what it is sent."""
+    """An agent that demands its ACL token, and keeps what it is sent. Of whom it does not know it says 404."""
 
     async def answer(request: web.Request) -> web.Response:
         if request.headers.get("X-Consul-Token") != "acl":
             return web.Response(status=403)
-        if request.path.endswith("/register"):
+        if request.path.startswith("/v1/agent/service/deregister/"):
+            return web.Response(status=404, text="Unknown service ID")
+        if request.path == "/v1/agent/service/register":
             sent.append(await request.json())
-            return web.Response()
-        return web.Response(status=404 if "deregister" in request.path else 500, text="unknown service ID")
+        return web.json_response({service["id"]: {} for service in sent})
 
     async with serving(answer) as endpoint:
         yield f"http://{endpoint}"
@@ -147,17 +148,18 @@ class TestRegistration:
             await eventually(lambda: is_registered(consul, f"sick-shop-127.0.0.1-{settings.port}"))
             assert not await discovery.endpoints("sick-shop")
 
-    async def test_a_known_instance_is_left_alone(self, consul_addr: str) -> None:
+    async def test_a_known_instance_is_left_alone(self) -> None:
         """Registering again would start its check anew."""
-        settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr)
-        instance = own_instance(settings, "calm")
-        async with open_consul(settings) as consul, Registration(consul, instance, refresh_s=0.05):
-            await eventually(lambda: is_registered(consul, instance.id))
-            before = await consul.agent.service_definition(instance.id)
-            await asyncio.sleep(0.3)
-            _, (node,) = await consul.health.service("calm")
-            assert node["Service"]["CreateIndex"] == node["Service"]["ModifyIndex"]
-            assert await consul.agent.service_definition(instance.id) == before
+        sent: list[dict[str, Any]] = []
+        async with recording_agent(sent) as address:
+            settings = CommonSettings(port=8081, consul_http_addr=address, consul_http_token="acl")
+            async with (
+                open_consul(settings) as consul,
+                Registration(consul, own_instance(settings, "calm"), refresh_s=0.02),
+            ):
+                await eventually(lambda: completed(lambda: bool(sent)))
+                await asyncio.sleep(0.2)
+        assert len(sent) == 1
 
     async def test_one_that_was_deregistered_by_hand_comes_back(self, consul_addr: str) -> None:
         settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr)
@@ -168,6 +170,20 @@ class TestRegistration:
                 await consul.agent.service.deregister(instance.id)
                 await eventually(lambda: is_registered(consul, instance.id))
             assert not await is_registered(consul, instance.id)
+
+    async def test_what_a_predecessor_left_is_replaced(self, consul_addr: str) -> None:
+        settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr, release="2")
+        instance = own_instance(settings, "reborn")
+        async with open_consul(settings) as consul:
+            await consul.agent.service.register(
+                "reborn", instance.id, "127.0.0.1", settings.port, meta={"release": "1"}
+            )
+
+            async def is_new() -> bool:
+                return bool((await consul.agent.service_definition(instance.id))["Meta"] == {"release": "2"})
+
+            async with Registration(consul, instance, refresh_s=0.05):
+                await eventually(is_new)
 
     async def test_where_nomad_registers_the_process_does_not(self, consul_addr: str) -> None:
         settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr, consul_register=False)
