@@ -20,7 +20,7 @@ from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenVerifier
 from services.defaults.database import open_database
 from services.defaults.health import Health
 from services.defaults.run import main, serve_grpc
-from services.defaults.settings import load
+from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
 
 MODELS = "services.catalog.models"
@@ -46,7 +46,7 @@ async def serve() -> None:
 
 
 async def migrate() -> None:
-    await database.migrate(load(Settings, os.environ).database_url, MODELS)
+    await database.migrate(load(MigrationSettings, os.environ).database_url, MODELS)
 
 
 async def seed() -> None:

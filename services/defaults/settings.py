@@ -125,6 +125,13 @@ class CommonSettings:
         return self.environment == "production"
 
 
+@dataclass(frozen=True, kw_only=True)
+class MigrationSettings:
+    """As much as the verb `migrate` needs to know."""
+
+    database_url: str = setting("The service's Postgres database", secret=True)
+
+
 def load(cls: type[T], env: Mapping[str, str]) -> T:
     """Reads `cls` from the environment.
 
@@ -151,16 +158,6 @@ def describe(cls: type[Any]) -> list[Described]:
         Described(key, "required" if default is REQUIRED else _show(default), rule.doc)
         for key, _, _, rule, default in _fields(cls)
     ]
-
-
-def static_addresses(env: Mapping[str, str]) -> dict[str, str]:
-    """`CATALOG_ADDR=127.0.0.1:50051` and its like, as `{"catalog": "127.0.0.1:50051"}`."""
-    suffix = "_ADDR"
-    return {
-        key.removesuffix(suffix).lower(): value
-        for key, value in env.items()
-        if key.endswith(suffix) and value and not key.startswith(("CONSUL_", "NOMAD_"))
-    }
 
 
 def _fields(cls: type[Any]) -> Iterator[tuple[str, str, Any, Rule, Any]]:

@@ -11,7 +11,7 @@ from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.database import Database, open_database
 from services.defaults.health import Health
 from services.defaults.run import main, serve_http
-from services.defaults.settings import load
+from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
 from services.identity.app import Deps, RouteLimits, create_app
 from services.identity.passwords import HashingCost, PasswordHasher
@@ -48,7 +48,7 @@ async def serve() -> None:
 
 
 async def migrate() -> None:
-    await database.migrate(load(Settings, os.environ).database_url, MODELS)
+    await database.migrate(load(MigrationSettings, os.environ).database_url, MODELS)
 
 
 async def seed() -> None:

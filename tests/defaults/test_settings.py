@@ -10,7 +10,6 @@ from services.defaults.settings import (
     describe,
     load,
     setting,
-    static_addresses,
 )
 
 
@@ -75,7 +74,3 @@ def test_describe_gives_a_row_for_each_key() -> None:
     assert rows["CONSUL_REGISTER"].default == "on"
     assert all(row.doc for row in rows.values())
 
-
-def test_static_addresses_are_keyed_by_service() -> None:
-    env = {"CATALOG_ADDR": "127.0.0.1:1", "CONSUL_HTTP_ADDR": "x", "IDENTITY_ADDR": "", "NOMAD_ADDR": "y"}
-    assert static_addresses(env) == {"catalog": "127.0.0.1:1"}

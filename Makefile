@@ -1,0 +1,77 @@
+# `make` lists what there is. Every target does its own set-up first.
+
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: setup ## run the whole shop on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m services.apphost up
+
+.PHONY: test
+test: setup-tests ## run all tests, beside a running shop if need be
+	@$(BIN)/python -m pytest
+
+.PHONY: test-unit
+test-unit: setup-tests ## run the tests that do not start the whole system
+	@$(BIN)/python -m pytest -m "not integration and not e2e"
+
+.PHONY: test-integration
+test-integration: setup-tests ## run the tests that drive the whole system
+	@$(BIN)/python -m pytest -m integration
+
+.PHONY: test-e2e
+test-e2e: setup-tests ## run the tests that buy tickets in Chromium
+	@$(BIN)/python -m pytest -m e2e
+
+.PHONY: check
+check: setup ## check format, lint, types, imports, generated code, known vulnerabilities
+	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not in the one format: run \`make format\`."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@scripts/check_imports.sh
+	@scripts/check_generated.sh
+	@$(BIN)/python scripts/audit.py
+
+.PHONY: format
+format: setup ## rewrite the sources in the one format
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: proto
+proto: setup ## regenerate the Python of protos/*.proto
+	@scripts/generate.sh .
+
+.PHONY: docs
+docs: setup ## write the settings tables into README.md
+	@$(BIN)/python -m scripts.settings_table
+
+.PHONY: lock
+lock: setup ## compile pyproject.toml into requirements.lock
+	@uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --quiet -o requirements.lock
+
+.PHONY: bench
+bench: setup ## measure speed and memory, beside their yardsticks
+	@$(BIN)/python -m tests.bench
+
+.PHONY: setup
+setup: ## only set up: Debian packages, .venv, consul
+	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+.PHONY: setup-tests
+setup-tests:
+	@PYTHON="$(PYTHON)" scripts/setup.sh --tests
+
+.PHONY: reset
+reset: ## throw away the shop's data: the next `make up` opens an empty one
+	@flock --nonblock .ticketflow/lock true || { echo "The shop runs: stop it first."; exit 2; }
+	@cd .ticketflow && rm -rf consul-data held logs mail payments.db* postgres rabbitmq redis secrets.json
+
+.PHONY: clean
+clean: ## remove what the tools made: .venv and caches; the shop's data stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find protos scripts services tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,51 @@
+"""Writes the README's settings tables from the services' own declarations (`make docs`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+from services.defaults.settings import CommonSettings, Described, describe
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN = "<!-- settings: written by `make docs` -->"
+END = "<!-- end of settings -->"
+SERVICES = ("gateway", "catalog", "identity", "ordering", "notifications", "payments", "mailbox")
+
+
+def settings_table() -> str:
+    """Markdown: what every process is told, then what each service is told beside it."""
+    common = {field.name.upper() for field in dataclasses.fields(CommonSettings)} - {"PORT"}
+    sections = [_section("Every process", [row for row in describe(CommonSettings) if row.key in common])]
+    for service in SERVICES:
+        rows = describe(_settings(service))
+        sections.append(_section(f"`{service}`", [row for row in rows if row.key not in common]))
+    return "\n".join(sections)
+
+
+def write_into(readme: Path) -> None:
+    """Replaces what stands between the two marks."""
+    text = readme.read_text()
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    readme.write_text(f"{before}{BEGIN}\n{settings_table()}{END}{after}")
+
+
+def _settings(service: str) -> type[Any]:
+    settings: type[Any] = importlib.import_module(f"services.{service}.settings").Settings
+    return settings
+
+
+def _section(title: str, rows: list[Described]) -> str:
+    lines = [f"| `{row.key}` | {_default(row.default)} | {row.doc} |" for row in rows]
+    return "\n".join([f"**{title}**", "", "| key | default | meaning |", "|---|---|---|", *lines, ""])
+
+
+def _default(value: str) -> str:
+    return value if value == "required" else f"`{value}`" if value else "empty"
+
+
+if __name__ == "__main__":
+    write_into(README)

@@ -1,0 +1,149 @@
+"""How often one address, account or person may do the costly or guessable things.
+
+The route's own limit counts requests; these count what a request does, which only the resolver knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.defaults.errors import RateLimited
+
+logger = logging.getLogger(__name__)
+
+KEY_PREFIX: Final = "gateway:limit:"
+REDIS_PAUSE_S: Final = 5.0  # how long a Redis that failed is left alone
+REDIS_TIMEOUT_S: Final = 0.2
+MAX_WINDOWS: Final = 50_000
+
+
+class Act(StrEnum):
+    """What is limited, and for whom."""
+
+    REGISTER_ADDRESS = "register_address"
+    LOGIN_ADDRESS = "login_address"
+    LOGIN_ACCOUNT = "login_account"
+    REFRESH_ADDRESS = "refresh_address"
+    ORDER_PERSON = "order_person"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`count` times in any one window of `period_s` seconds."""
+
+    count: int
+    period_s: int
+
+
+class Counter(Protocol):
+    async def count(self, key: str, period_s: int) -> tuple[int, float]:
+        """Counts one more under `key`: how many now, and the seconds until the count starts anew."""
+
+
+class MemoryCounter:
+    """Counts within this process."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    async def count(self, key: str, period_s: int) -> tuple[int, float]:
+        now = self._clock()
+        ends, counted = self._windows.get(key, (0.0, 0))
+        if ends <= now:
+            self._make_room(now)
+            ends, counted = now + period_s, 0
+        self._windows[key] = (ends, counted + 1)
+        return counted + 1, ends - now
+
+    def _make_room(self, now: float) -> None:
+        if len(self._windows) < MAX_WINDOWS:
+            return
+        self._windows = {key: window for key, window in self._windows.items() if window[0] > now}
+        while len(self._windows) >= MAX_WINDOWS:  # all are alive: the oldest gives way
+            del self._windows[next(iter(self._windows))]
+
+
+class RedisCounter:
+    """Counts for all instances together. While Redis is away each instance counts for itself.
+
+    quart-rate-limiter's own Redis store reads and then writes, so guesses made in parallel would pass it;
+    INCR does not.
+    """
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._fallback = MemoryCounter(clock=clock)
+        self._away_until = 0.0
+
+    async def count(self, key: str, period_s: int) -> tuple[int, float]:
+        if self._clock() < self._away_until:
+            return await self._fallback.count(key, period_s)
+        try:
+            return await self._count(KEY_PREFIX + key, period_s)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._away_until = self._clock() + REDIS_PAUSE_S
+            logger.warning("rate limits are counted in this process", extra={"reason": type(error).__name__})
+            return await self._fallback.count(key, period_s)
+
+    async def _count(self, key: str, period_s: int) -> tuple[int, float]:
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.set(key, 0, ex=period_s, nx=True)
+            pipeline.incr(key)
+            pipeline.pttl(key)
+            _, counted, left_ms = await pipeline.execute()
+        return int(counted), max(int(left_ms), 0) / 1000
+
+
+@asynccontextmanager
+async def open_counter(redis_url: str) -> AsyncIterator[Counter]:
+    """A counter in the Redis at `redis_url`, or in this process where that is empty."""
+    if not redis_url:
+        yield MemoryCounter()
+        return
+    # Without these bounds a frozen Redis would hold a login for a minute.
+    pool = BlockingConnectionPool.from_url(
+        redis_url,
+        max_connections=20,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    async with Redis(connection_pool=pool) as redis:
+        yield RedisCounter(redis)
+    await pool.disconnect()
+
+
+class Limiter:
+    """Enforces rates. What has none is not limited."""
+
+    def __init__(self, counter: Counter, rates: Mapping[Act, Rate]) -> None:
+        self._counter = counter
+        self._rates = rates
+
+    async def spend(self, act: Act, whom: str) -> None:
+        """Counts one `act` of `whom`. Raises `RateLimited`, with the wait, once it is too many."""
+        rate = self._rates.get(act)
+        if rate is None:
+            return
+        # Hashed: an account's name is a person's e-mail address, and any length.
+        digest = hashlib.sha256(whom.encode("utf-8", "replace")).hexdigest()[:32]
+        counted, left_s = await self._counter.count(f"{act}:{digest}", rate.period_s)
+        if counted > rate.count:
+            sentence = "That was tried too often. Wait a little, then try again."
+            raise RateLimited(sentence, retry_after_s=max(1, math.ceil(left_s)))

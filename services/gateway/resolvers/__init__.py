@@ -1,0 +1,1 @@
+"""What the fields of the schema do; `services/gateway/engine.py` names the modules to load."""

@@ -1,0 +1,65 @@
+"""The shop's pages: rendered here, from the same GraphQL schema that programs use."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from quart import Blueprint
+
+from services.gateway import engine
+from services.gateway.context import utc_now
+from services.gateway.deps import Deps
+
+from . import errors
+from .assets import Assets
+from .csrf import CsrfGuard
+from .memory import Memory
+from .pages_files import poster_address
+from .rendering import Renderer
+from .routes import Rates, finish, mount
+from .session import Jar, Sessions
+from .shop import Caller, Shop, Variables
+from .site import Site
+
+WEB = Path(__file__).parents[3] / "web"
+BODY_TTL_S = 2.0  # as long as a list may be behind; the catalog's own cache may be 30 s behind
+MAX_BODIES = 500
+POSTER_TTL_S = 24 * 3600.0
+MAX_POSTERS = 2000  # of about 4 kB
+
+
+def create_web_blueprint(deps: Deps, rates: Rates | None = None) -> Blueprint:
+    """Every page, with its errors. Wants the limits and the telemetry of `create_http_app` around it."""
+    site = _make_site(deps)
+    blueprint = Blueprint("web", __name__)
+    mount(blueprint, site, rates or Rates())
+    errors.install(blueprint, site)
+    blueprint.after_request(partial(_finish, site))
+    return blueprint
+
+
+def _make_site(deps: Deps) -> Site:
+    async def execute(document: str, variables: Variables, caller: Caller) -> Mapping[str, Any]:
+        context = deps.context(principal=caller.principal, token=caller.token, client_address=caller.address)
+        return await engine.execute(document, variables, context)
+
+    shop, assets = Shop(execute), Assets(WEB / "static")
+    return Site(
+        shop=shop,
+        sessions=Sessions(deps.verifier, shop.refresh),
+        jar=Jar(deps.production),
+        csrf=CsrfGuard(deps.cookie_secret, deps.public_url),
+        renderer=Renderer(WEB / "templates", assets, poster_address),
+        assets=assets,
+        bodies=Memory(ttl_s=BODY_TTL_S, size=MAX_BODIES),
+        posters=Memory(ttl_s=POSTER_TTL_S, size=MAX_POSTERS),
+        now=utc_now,
+        public_url=deps.public_url.rstrip("/"),
+        public_browsing=deps.public_browsing,
+        sandbox=not deps.production,
+    )
+
+
+async def _finish(site: Site, response: Any) -> Any:
+    return finish(site, response)

@@ -1,0 +1,63 @@
+"""Only our own pages may make a visitor's browser act here.
+
+Two guards, either of which would do alone: the browser's own word on where a request comes from
+(`Sec-Fetch-Site`, `Origin`), and a token in every form that is bound to a cookie and to who is logged in
+(OWASP's signed double submit). Log-in and registration are covered too, so that nobody can be logged in
+to somebody else's account.
+"""
+
+import hmac
+import secrets
+from hashlib import sha256
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from services.defaults.errors import Forbidden
+
+NONCE_CHARS = 22  # 128 bits in URL-safe base 64
+FIELD = "csrf_token"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Headers(Protocol):
+    """As much of a request's headers as is looked at."""
+
+    def get(self, key: str, default: str) -> str: ...
+
+
+class CsrfGuard:
+    """Mints and checks the tokens. `secret` signs them; `origin` is where the shop is reached."""
+
+    def __init__(self, secret: str, origin: str) -> None:
+        self._key = hmac.digest(secret.encode(), b"ticketflow csrf v1", sha256)
+        self._origin = origin.rstrip("/")
+
+    def token(self, nonce: str, subject: str) -> str:
+        """What a form carries for the browser that holds `nonce`, used by `subject` (empty: nobody yet)."""
+        return hmac.new(self._key, f"{nonce}|{subject}".encode(), sha256).hexdigest()
+
+    def check(self, headers: Headers, host: str, *, nonce: str, subject: str, token: str) -> None:
+        """Raises `Forbidden` unless the request was made by a form of ours, shown to this very browser."""
+        if not self._from_here(headers, host):
+            raise Forbidden("This request came from another site.", code="FORBIDDEN")
+        expected = self.token(nonce, subject)
+        if not is_nonce(nonce) or not hmac.compare_digest(expected.encode(), token.encode(errors="replace")):
+            raise Forbidden("The form was too old to be used.", code="FORBIDDEN")
+
+    def _from_here(self, headers: Headers, host: str) -> bool:
+        # "none" is the visitor's own doing, such as sending a form again after a reload.
+        if headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+            return False
+        origin = headers.get("Origin", "")
+        if origin in {"", "null"}:  # old browsers send none; the token still decides
+            return True
+        return origin == self._origin or urlsplit(origin).netloc == host
+
+
+def new_nonce() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def is_nonce(value: str) -> bool:
+    """Whether the cookie's value can be one of ours."""
+    return len(value) == NONCE_CHARS and value.isascii() and value.replace("-", "").replace("_", "").isalnum()

@@ -1,0 +1,43 @@
+"""Pages from templates. The body of a page and the frame around it are made apart, so that bodies can be kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .assets import Assets
+from .formatting import countdown_words, zone_name
+from .qr import qr_svg
+from .views import MAX_TICKETS
+
+
+class Renderer:
+    """Jinja templates of `folder`: everything is escaped, and a name that is missing is an error."""
+
+    def __init__(self, folder: Path, assets: Assets, poster_address: Callable[..., str]) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals.update(
+            asset=assets.address,
+            poster=poster_address,
+            qr=qr_svg,
+            countdown_words=countdown_words,
+            zone_name=zone_name,
+            MAX_TICKETS=MAX_TICKETS,
+        )
+
+    def body(self, template: str, **context: Any) -> Markup:
+        """What stands in the page's `<main>`."""
+        return Markup(self._templates.get_template(template).render(**context))  # noqa: S704 - Jinja has escaped it
+
+    def frame(self, body: Markup, **context: Any) -> str:
+        """The whole document around a body."""
+        return self._templates.get_template("frame.html").render(body=body, **context)

@@ -1,0 +1,112 @@
+"""What every page has at hand, and who is looking at it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+from quart import Response
+
+from services.defaults.errors import AppError, Unauthorized
+
+from .assets import Assets
+from .csrf import CsrfGuard
+from .formatting import Reader
+from .memory import Memory
+from .rendering import Renderer
+from .session import Jar, Recalled, Sessions
+from .shop import Caller, Shop
+
+
+@dataclass(frozen=True)
+class Site:
+    """`now` is the clock, aware. `bodies` keeps pages' bodies that are the same for everyone."""
+
+    shop: Shop
+    sessions: Sessions
+    jar: Jar
+    csrf: CsrfGuard
+    renderer: Renderer
+    assets: Assets
+    bodies: Memory[Markup]
+    posters: Memory[tuple[str, str]]  # version and drawing
+    now: Callable[[], datetime]
+    public_url: str
+    public_browsing: bool
+    sandbox: bool  # whether the payment provider takes test cards, which people must be told
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """One request's: who it is from, in what format they read, and what they sent."""
+
+    recalled: Recalled
+    reader: Reader
+    address: str
+    csrf_token: str
+    fields: Mapping[str, str]  # of the form that was sent; empty for a mere look
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.recalled.principal, self.recalled.token, self.address)
+
+    @property
+    def name(self) -> str:
+        """What to call whoever is logged in; empty for a stranger."""
+        principal = self.recalled.principal
+        return (principal.name or principal.email) if principal else ""
+
+    @property
+    def stranger(self) -> bool:
+        """Whether it is certain that nobody is logged in."""
+        return self.recalled.principal is None and self.recalled.doubt is None
+
+    def require_login(self) -> None:
+        """Raises `Unauthorized` for a stranger, and what is the matter where nobody can tell."""
+        if self.recalled.principal:
+            return
+        raise self.recalled.doubt or Unauthorized("Log in first.")
+
+
+def page(
+    site: Site,
+    visitor: Visitor,
+    template: str,
+    *,
+    title: str,
+    status: int = 200,
+    refresh_s: int | None = None,
+    **context: Any,
+) -> Response:
+    """A page for one visitor, never kept by anything but their own browser."""
+    body = site.renderer.body(template, visitor=visitor, reader=visitor.reader, now=site.now(), **context)
+    return framed(site, visitor, body, title=title, status=status, refresh_s=refresh_s)
+
+
+def framed(
+    site: Site,
+    visitor: Visitor,
+    body: Markup,
+    *,
+    title: str,
+    status: int = 200,
+    refresh_s: int | None = None,
+) -> Response:
+    """A body in its frame. With `refresh_s` the browser looks again after so many seconds."""
+    html = site.renderer.frame(body, visitor=visitor, title=title, refresh_s=refresh_s)
+    response = Response(html, status=status, mimetype="text/html")
+    # no-cache, not no-store: the browser may go back to it at once, but asks before it shows it anew.
+    response.headers["Cache-Control"] = "private, no-cache" if not visitor.name else "private, no-store"
+    response.headers["Vary"] = "Cookie, Accept-Language"
+    return response
+
+
+def see_other(path: str) -> Response:
+    """On to a page of ours, after a form (RFC 9110, 15.4.4)."""
+    return Response(status=303, headers={"Location": path, "Cache-Control": "no-store"})
+
+
+def is_answerable(error: AppError) -> bool:
+    """Whether a form can come back with this error: it is about what was typed, not about us."""
+    return 400 <= error.status < 500 and not isinstance(error, Unauthorized)

@@ -1,0 +1,1 @@
+"""Mails about orders: a worker that turns the events of the broker into letters."""

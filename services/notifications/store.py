@@ -1,0 +1,92 @@
+"""Which events have been mailed: a memory in Redis, which may be away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Final, TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+KEY: Final = "notifications:seen:"  # and the event's id
+SENT: Final = b"sent"
+CLAIMED: Final = b"claimed"
+TIMEOUT_S: Final = 0.2  # a frozen Redis may cost a mail no more than this, each time it is asked
+CLAIM_S: Final = 20  # longer than a mail may take; a worker that died with a claim delays its mail so long
+POLL_S: Final = 0.2
+
+T = TypeVar("T")
+
+
+class Claim(Enum):
+    """What the memory says of an event that is about to be mailed."""
+
+    OURS = "ours"
+    SENT = "sent"
+    UNKNOWN = "unknown"  # the memory is away: mailing twice is better than not at all
+
+
+class SeenEvents:
+    """Remembers events by id; every failure of Redis is an answer, never an error."""
+
+    def __init__(self, redis: Redis, *, keep_s: int) -> None:
+        self._redis = redis
+        self._keep_s = keep_s
+
+    async def claim(self, event_id: str) -> Claim:
+        """Takes the event for this worker, waiting while another is at it (CLAIM_S at most)."""
+        key = KEY + event_id
+        try:
+            while not await self._redis.set(key, CLAIMED, nx=True, ex=CLAIM_S):
+                if await self._redis.get(key) == SENT:
+                    return Claim.SENT
+                await asyncio.sleep(POLL_S)
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("sent mails cannot be looked up", extra={"reason": type(error).__name__})
+            return Claim.UNKNOWN
+        return Claim.OURS
+
+    async def mark_sent(self, event_id: str) -> None:
+        """Remembers that the mail server has taken the event's mail."""
+        await self._quietly(self._redis.set(KEY + event_id, SENT, ex=self._keep_s))
+
+    async def release(self, event_id: str) -> None:
+        """Gives a claim back, so that the next try need not wait for it to lapse."""
+        await self._quietly(self._redis.delete(KEY + event_id))
+
+    async def ping(self) -> None:
+        """Raises when Redis does not answer; for health."""
+        await self._redis.echo(b"ping")
+
+    async def _quietly(self, command: Awaitable[T]) -> None:
+        try:
+            await command
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("a sent mail cannot be noted", extra={"reason": type(error).__name__})
+
+
+@asynccontextmanager
+async def open_seen_events(url: str, *, keep_s: int) -> AsyncIterator[SeenEvents]:
+    """The memory at `url`; opening it needs no Redis yet. No retries: their waits would add up per mail."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=20,
+        timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    redis = Redis(connection_pool=pool)
+    try:
+        yield SeenEvents(redis, keep_s=keep_s)
+    finally:
+        await redis.aclose()
+        await pool.aclose()

@@ -1,0 +1,1 @@
+"""Ordering: orders, payments, and the events that tell of them."""

@@ -1,0 +1,76 @@
+"""Ordering's composition root: `python -m services.ordering [serve | migrate]`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import AsyncExitStack
+
+from grpclib.health.v1.health_grpc import HealthStub
+
+from protos.catalog_grpc import CatalogStub
+from services.defaults import database
+from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenIssuer, TokenVerifier
+from services.defaults.database import open_database
+from services.defaults.discovery import open_discovery
+from services.defaults.health import Health
+from services.defaults.messaging import open_broker
+from services.defaults.resilience import open_grpc_client, open_http_client
+from services.defaults.run import main, serve_http
+from services.defaults.settings import MigrationSettings, load
+from services.defaults.telemetry import setup_telemetry
+from services.ordering.app import Edge, create_app
+from services.ordering.catalog import GrpcCatalog
+from services.ordering.crash import crash_at
+from services.ordering.provider import HttpPaymentProvider
+from services.ordering.recovery import Recovery
+from services.ordering.relay import Relay
+from services.ordering.service.deps import Deps
+from services.ordering.settings import Settings
+
+MODELS = "services.ordering.models"
+
+
+async def serve() -> None:
+    s = load(Settings, os.environ)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(setup_telemetry("ordering", s))
+        enter = stack.enter_async_context
+        db = await enter(open_database(s.database_url, MODELS, pool_size=s.database_pool_size))
+        broker = await enter(open_broker(s.rabbitmq_url))
+        found = await enter(open_discovery(s, s.addresses))
+        channel = await enter(open_grpc_client("catalog", found, CatalogStub))
+        probe = await enter(open_grpc_client("catalog", found, HealthStub))
+        payments = await enter(open_http_client("payments", found))
+        provider = HttpPaymentProvider(payments, s.payments_api_key, timeout_s=s.payments_timeout_s)
+        catalog = GrpcCatalog(channel, probe, _service_tokens(s), service="ordering")
+        deps = Deps(
+            db=db,
+            catalog=catalog,
+            provider=provider,
+            policy=s.policy,
+            random_bits=secrets.randbits,
+            reached=crash_at(s.crash_at),
+        )
+        optional = {"rabbitmq": broker.ping, "catalog": catalog.ping, "payments": provider.ping}
+        health = Health("ordering", s.release, {"postgres": db.ping}, optional=optional)
+        verifier = TokenVerifier(secret=s.jwt_secret, issuer=s.jwt_issuer, audience=s.jwt_audience)
+        app = create_app(
+            Edge(deps, verifier, health, s.limits, s.payments_api_key, s.trusted_proxies, not s.production)
+        )
+        loops = [Relay(db, broker, reached=deps.reached).run, Recovery(deps, interval_s=s.recovery_interval_s).run]
+        await serve_http(app, s, health, background=loops)
+
+
+async def migrate() -> None:
+    await database.migrate(load(MigrationSettings, os.environ).database_url, MODELS)
+
+
+def _service_tokens(s: Settings) -> TokenIssuer:
+    """What we show the catalog; each call gets a fresh one."""
+    key = s.service_token_secret
+    return TokenIssuer(secret=key, issuer=s.jwt_issuer, audience="catalog", lifetime_s=60, typ=SERVICE_TOKEN_TYPE)
+
+
+if __name__ == "__main__":
+    main("ordering", {"serve": serve, "migrate": migrate})

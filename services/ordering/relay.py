@@ -1,0 +1,114 @@
+"""The relay: brings what stands in the outbox to the broker. Any number of them may run.
+
+It is woken by NOTIFY and looks by itself as well. A crash between publishing and marking publishes again
+after the lease, which consumers recognise by the event's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry import metrics
+
+from services.contracts import CONTENT_TYPE, EXCHANGE
+from services.defaults.database import Database
+from services.defaults.errors import AppError, Unavailable
+from services.defaults.messaging import Broker, Channel, Message
+from services.ordering.store import outbox
+from services.ordering.store.outbox import Staged
+
+BATCH: Final = 200
+PUBLISH_TIMEOUT_S: Final = 8.0
+LEASE_S: Final = 10.0  # longer than a publication may take: else another relay could overtake this one
+POLL_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+_lag = metrics.get_meter("services.ordering").create_gauge("outbox.lag", "s")
+
+
+async def declare_exchange(channel: Channel) -> None:
+    """What the relay publishes to; the queues are their consumers' business."""
+    await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+
+
+class Relay:
+    """`reached` is told each step that a crash may fall behind."""
+
+    def __init__(
+        self,
+        db: Database,
+        broker: Broker,
+        *,
+        poll_s: float = POLL_S,
+        lease_s: float = LEASE_S,
+        reached: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._db = db
+        self._broker = broker
+        self._poll_s = poll_s
+        self._lease_s = lease_s
+        self._reached = reached
+        self._woken = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relays until `stop` is set; what fails is tried again."""
+        await self._broker.declare(declare_exchange)
+        async with self._db.listen(outbox.CHANNEL, self._woken.set):
+            while not stop.is_set():
+                self._woken.clear()
+                try:
+                    await self._drain(stop)
+                except AppError as error:
+                    logger.warning("relay waits", extra={"reason": error.code})
+                    await _first_of(self._poll_s, stop)  # new events do not make an absent broker answer
+                else:
+                    await _first_of(self._poll_s, stop, self._woken)
+
+    async def relay_batch(self) -> int:
+        """Publishes one batch; how many events that were. Raises Unavailable, and then nothing is marked."""
+        staged = await outbox.claim_batch(self._db, BATCH, self._lease_s)
+        if not staged:
+            return 0
+        ids = [each.id for each in staged]
+        self._reached("relay.claimed")
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await self._broker.publish(EXCHANGE, [_message(each) for each in staged])
+        except (TimeoutError, AppError) as error:
+            await outbox.release_claims(self._db, ids)
+            code = error.code if isinstance(error, AppError) else None
+            raise Unavailable("The broker did not take the events.", code=code) from error
+        self._reached("relay.published")
+        await outbox.mark_published(self._db, ids)
+        return len(staged)
+
+    async def _drain(self, stop: asyncio.Event) -> None:
+        while not stop.is_set() and await self.relay_batch():
+            pass
+        _lag.set(await outbox.select_lag_s(self._db))
+
+
+def _message(staged: Staged) -> Message:
+    headers = {"traceparent": staged.traceparent} if staged.traceparent else {}
+    return Message(
+        body=staged.payload,
+        routing_key=staged.type,
+        message_id=str(staged.event_id),
+        type=staged.type,
+        headers=headers,
+        timestamp=staged.created_at,
+        content_type=CONTENT_TYPE,
+    )
+
+
+async def _first_of(timeout_s: float, *events: asyncio.Event) -> None:
+    """Returns when one of the events is set, or after `timeout_s` seconds."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,74 @@
+"""Finishing what a crash or an outage left half done, from what the database says.
+
+Each piece of work is claimed with a lease, so any number of instances may do this at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from services.defaults.errors import AppError
+from services.ordering.domain import Charge, Payment, PaymentState
+from services.ordering.service.cancel import expire_order
+from services.ordering.service.deps import Deps
+from services.ordering.service.finish import free_tickets, pay_back
+from services.ordering.service.settle import settle
+from services.ordering.store import keys, orders, outbox, payments
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 20
+KEY_AGE_S: Final = 24 * 3600.0
+PUBLISHED_AGE_S: Final = 7 * 24 * 3600.0
+PRUNE_BATCH: Final = 1000
+
+
+async def recover_once(deps: Deps) -> int:
+    """One round over everything that may be owed; how many pieces of work there were."""
+    unfinished = await payments.claim_unfinished(deps.db, BATCH, deps.policy.work_lease_s)
+    for payment in unfinished:
+        await _recover_payment(deps, payment)
+    expired = await _expire_batch(deps)
+    releases = await orders.claim_releases(deps.db, BATCH, deps.policy.work_lease_s)
+    for order_id, claim in releases:
+        try:
+            await free_tickets(deps, order_id, claim)
+        except AppError as error:
+            logger.warning("release tried again later", extra={"order_id": str(order_id), "code": error.code})
+    return len(unfinished) + expired + len(releases)
+
+
+async def prune(deps: Deps) -> int:
+    """Forgets keys after a day, and events a week after their publication; how many rows."""
+    gone = await keys.delete_old_keys(deps.db, KEY_AGE_S)
+    gone += await payments.delete_old_webhooks(deps.db, PUBLISHED_AGE_S)
+    return gone + await outbox.delete_published(deps.db, PUBLISHED_AGE_S, PRUNE_BATCH)
+
+
+async def _recover_payment(deps: Deps, payment: Payment) -> None:
+    try:
+        if payment.state is PaymentState.REFUND_DUE:
+            await pay_back(deps, payment)
+        else:
+            await _finish_attempt(deps, payment)
+    except AppError as error:
+        logger.info("payment looked after", extra={"payment_id": str(payment.id), "code": error.code})
+    except Exception:  # one that cannot be settled must not keep the others from it
+        logger.exception("payment not recovered", extra={"payment_id": str(payment.id)})
+
+
+async def _finish_attempt(deps: Deps, payment: Payment) -> None:
+    answer = await deps.provider.look_up(payment.id)
+    if answer.status is Charge.UNKNOWN:
+        # The request was lost, or is still on its way. Its card is not kept, so it cannot be sent again:
+        # see to it that it never charges, should it arrive.
+        answer = await deps.provider.refund(payment.id)
+    await settle(deps, payment, answer)
+
+
+async def _expire_batch(deps: Deps) -> int:
+    for count in range(BATCH):
+        if not await expire_order(deps):
+            return count
+    return BATCH

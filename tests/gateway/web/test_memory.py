@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.defaults.errors import Unauthorized, Unavailable
+from services.gateway.web.memory import Memory
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Maker:
+    """Counts its calls; fails with `error` where there is one."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.calls = 0
+        self.error = error
+
+    async def __call__(self) -> int:
+        self.calls += 1
+        await asyncio.sleep(0.01)
+        if self.error:
+            raise self.error
+        return self.calls
+
+
+async def test_many_who_ask_at_once_cost_one_make() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5)
+    make = Maker()
+    assert await asyncio.gather(*(memory.get("a", make) for _ in range(20))) == [1] * 20
+    assert await memory.get("b", make) == 2
+
+
+async def test_a_value_is_kept_for_its_time() -> None:
+    clock, make = Clock(), Maker()
+    memory: Memory[int] = Memory(ttl_s=10, size=5, clock=clock)
+    assert await memory.get("a", make) == 1
+    clock.now += 9
+    assert await memory.get("a", make) == 1
+    clock.now += 2
+    assert await memory.get("a", make) == 2
+
+
+async def test_one_who_leaves_does_not_take_the_others_along() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5)
+    make = Maker()
+    first = asyncio.create_task(memory.get("a", make))
+    second = asyncio.create_task(memory.get("a", make))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == 1
+    assert make.calls == 1
+
+
+async def test_failures_are_kept_only_where_asked() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5, keeps_error=lambda error: isinstance(error, Unauthorized))
+    refused, away = Maker(Unauthorized("no")), Maker(Unavailable("away"))
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            await memory.get("refused", refused)
+        with pytest.raises(Unavailable):
+            await memory.get("away", away)
+    assert (refused.calls, away.calls) == (1, 2)
+
+
+async def test_no_more_is_kept_than_there_is_room_for() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=2)
+    make = Maker()
+    for key in ("a", "b", "c"):
+        await memory.get(key, make)
+    assert await memory.get("c", make) == 3
+    assert await memory.get("a", make) == 4
+
+
+async def test_a_forgotten_value_is_made_anew() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5)
+    make = Maker()
+    assert await memory.get("a", make) == 1
+    memory.forget(lambda value: value == 1)
+    assert await memory.get("a", make) == 2

@@ -1,0 +1,161 @@
+"""Ordering as its own process: migrate, serve, stop; and no request that breaks it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import BaseSchema
+
+from services.defaults.auth import TokenIssuer
+from tests.ordering.catalog_server import CatalogServer, served_in_a_thread
+from tests.ordering.support import BUYER, CONCERT_ID, GOOD, SEATED, free_port
+
+ROOT = Path(__file__).parents[2]
+JWT_SECRET = "a signing key of the tests, 32 bytes or more"
+OTHER_SECRET = "another key of the tests, 32 bytes or more"
+START_S = 30
+ROUTES = [
+    ("GET", "/orders"),
+    ("POST", "/orders"),
+    ("GET", "/orders/{order_id}"),
+    ("POST", "/orders/{order_id}/payment"),
+    ("POST", "/orders/{order_id}/cancel"),
+    ("POST", "/webhooks/payments"),
+]
+
+
+def run_verb(verb: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services.ordering", verb]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def env(postgres: Any, rabbitmq_url: str) -> Iterator[dict[str, str]]:
+    """What ordering is told; the catalog and the payment provider that it names are running."""
+    catalog_port, payments_port = free_port(), free_port()
+    payments = {"PATH": os.environ["PATH"], "PAYMENTS_API_KEY": OTHER_SECRET, "PORT": str(payments_port)}
+    with served_in_a_thread(CatalogServer(), catalog_port), started("payments", payments | {"PAYMENTS_DB": ":memory:"}):
+        yield {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": postgres.create_database("ordering"),
+            "RABBITMQ_URL": rabbitmq_url,
+            "JWT_SECRET": JWT_SECRET,
+            "SERVICE_TOKEN_SECRET": OTHER_SECRET,
+            "PAYMENTS_API_KEY": OTHER_SECRET,
+            "CATALOG_ADDR": f"127.0.0.1:{catalog_port}",
+            "PAYMENTS_ADDR": f"127.0.0.1:{payments_port}",
+            "PORT": str(free_port()),
+            "DRAIN_S": "0",
+            **{f"{name}_LIMIT": "1000000" for name in ("ORDER", "READ", "WEBHOOK")},
+        }
+
+
+@pytest.fixture(scope="module")
+def url(env: dict[str, str]) -> Iterator[str]:
+    for _ in range(2):
+        outcome = run_verb("migrate", {"PATH": env["PATH"], "DATABASE_URL": env["DATABASE_URL"]})
+        assert outcome.returncode == 0, outcome.stderr
+    with started("ordering", env) as process:
+        yield f"http://127.0.0.1:{env['PORT']}"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+class started:  # noqa: N801 - used like a function
+    """A service of ours in a process of its own, ready; stopped at the end."""
+
+    def __init__(self, name: str, env: dict[str, str]) -> None:
+        self._process = subprocess.Popen([sys.executable, "-m", f"services.{name}"], cwd=ROOT, env=env)
+        self._url = f"http://127.0.0.1:{env['PORT']}/health"
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if requests.get(self._url, timeout=2).status_code == 200:
+                    return self._process
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        self._process.kill()
+        pytest.fail(f"{self._url} was not ready within {START_S} s.")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def bearer() -> dict[str, str]:
+    issuer = TokenIssuer(secret=JWT_SECRET, issuer="https://ticketflow.test", audience="ticketflow", lifetime_s=900)
+    token = issuer.issue(BUYER.id, claims={"email": BUYER.email, "name": BUYER.name})
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_an_order_is_placed_and_paid(url: str, bearer: dict[str, str]) -> None:
+    body: dict[str, Any] = {"concertId": CONCERT_ID, "lines": [{"tierId": SEATED, "quantity": 2}]}
+    placed = requests.post(f"{url}/orders", json=body, headers=bearer | {"Idempotency-Key": uuid4().hex}, timeout=10)
+    assert placed.status_code == 201
+    paid = requests.post(
+        f"{url}/orders/{placed.json()['id']}/payment",
+        json={"card": {"number": GOOD, "expiry": "12/40", "cvc": "123"}},
+        headers=bearer | {"Idempotency-Key": uuid4().hex},
+        timeout=10,
+    )
+    assert (paid.status_code, paid.json()["status"]) == (200, "CONFIRMED")
+
+
+def test_health_names_every_dependency(url: str) -> None:
+    body = requests.get(f"{url}/health", timeout=10).json()
+    states = {name: check["status"] for name, check in body["checks"].items()}
+    assert states == {"postgres": "pass", "rabbitmq": "pass", "catalog": "pass", "payments": "pass"}
+
+
+def test_every_bad_setting_is_named_at_once(env: dict[str, str]) -> None:
+    outcome = run_verb("serve", {"PATH": env["PATH"], "PORT": "http", "JWT_SECRET": "short"})
+    assert outcome.returncode == 2
+    keys = ("DATABASE_URL", "RABBITMQ_URL", "JWT_SECRET", "SERVICE_TOKEN_SECRET", "PAYMENTS_API_KEY", "PORT")
+    assert all(key in outcome.stderr for key in keys)
+    assert "Traceback" not in outcome.stderr
+
+
+def test_crash_points_are_not_for_production(env: dict[str, str]) -> None:
+    outcome = run_verb("serve", env | {"ENVIRONMENT": "production", "CRASH_AT": "place.held"})
+    assert outcome.returncode == 2
+    assert "CRASH_AT" in outcome.stderr
+
+
+@pytest.fixture(scope="module")
+def api(url: str) -> BaseSchema:
+    return schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nothing_that_fits_or_breaks_the_schema_breaks_the_service(
+    api: BaseSchema, bearer: dict[str, str], method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = api[path][method]
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def send(case: Any) -> None:
+        answer = case.call(headers=bearer)
+        case.validate_response(answer, checks=[not_a_server_error])
+        documented = operation.definition.raw["responses"]
+        assert str(answer.status_code) in documented, f"{answer.status_code} is not documented"
+
+    send()

@@ -1,0 +1,106 @@
+"""The provider's REST interface."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from quart import Quart
+from quart.typing import TestClientProtocol as Client
+
+from tests.payments.support import API_KEY, Clock
+
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+
+
+def body(number: str = "4242424242424242", **changes: Any) -> dict[str, Any]:
+    return {
+        "paymentId": str(uuid4()),
+        "amountMinor": 5000,
+        "currency": "EUR",
+        "card": {"number": number, "expiry": "12/30", "cvc": "123"},
+        "reference": "K7QF-2M9X",
+    } | changes
+
+
+@pytest.fixture
+def client(app: Quart) -> Client:
+    return app.test_client()
+
+
+async def charge(client: Client, sent: Any) -> tuple[int, Any]:
+    answer = await client.post("/charges", json=sent, headers=BEARER)
+    return answer.status_code, await answer.get_json()
+
+
+async def test_charge_look_up_refund(client: Client) -> None:
+    sent = body()
+    status, made = await charge(client, sent)
+    assert (status, made["status"], made["declineCode"]) == (200, "succeeded", None)
+    path = f"/charges/{sent['paymentId']}"
+    found = await client.get(path, headers=BEARER)
+    assert await found.get_json() == made
+    for _ in range(2):
+        back = await client.post(f"{path}/refund", headers=BEARER)
+        assert (await back.get_json())["status"] == "refunded"
+    assert (await charge(client, sent))[1]["status"] == "refunded"
+
+
+async def test_a_declined_card_says_why(client: Client) -> None:
+    status, made = await charge(client, body("4000000000009995"))
+    assert (status, made["status"], made["declineCode"]) == (200, "declined", "insufficient_funds")
+
+
+async def test_a_late_charge_is_pending_then_succeeds(client: Client, clock: Clock) -> None:
+    sent = body("4000000000000341")
+    assert (await charge(client, sent))[1]["status"] == "pending"
+    clock.advance(8)
+    assert (await charge(client, sent))[1]["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic Zm9v"}])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/charges"), ("GET", f"/charges/{uuid4()}"), ("POST", f"/charges/{uuid4()}/refund")]
+)
+async def test_a_stranger_gets_nowhere(client: Client, method: str, path: str, headers: dict[str, str]) -> None:
+    answer = await client.open(path, method=method, json=body(), headers=headers)
+    assert answer.status_code == 401
+
+
+async def test_an_unknown_charge_is_404(client: Client) -> None:
+    assert (await client.get(f"/charges/{uuid4()}", headers=BEARER)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        body(paymentId="1"),
+        body(amountMinor=-1),
+        body(amountMinor=10**30),
+        body(amountMinor="5"),
+        body(amountMinor=True),
+        body(currency="euro"),
+        body(reference="a\x00b"),
+        body(reference="x" * 101),
+        body(card={"number": 4242424242424242, "expiry": "12/30", "cvc": "123"}),
+        body(card="4242424242424242"),
+        body(card=None),
+        body(surprise=1),
+        [],
+        None,
+        {},
+    ],
+)
+async def test_a_bad_body_is_refused(client: Client, sent: Any) -> None:
+    status, problem = await charge(client, sent)
+    assert status == 422
+    assert problem["code"] == "INVALID"
+
+
+def test_every_route_says_who_may_call_it_and_how_often(app: Quart) -> None:
+    routes = [rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.startswith("charges.")]
+    marks = [vars(app.view_functions[endpoint]) for endpoint in routes]
+    assert len(routes) == 3
+    assert {mark["__authorization__"] for mark in marks} == {"api key"}
+    assert all(mark["_quart_rate_limiter_limits"] for mark in marks)
