@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ SERVICES = ("gateway", "catalog", "identity", "ordering", "notifications", "paym
 
 def settings_table() -> str:
     """Markdown: what every process is told, then what each service is told beside it."""
-    common = {field.name.upper() for field in dataclasses.fields(CommonSettings)} - {"PORT"}
-    sections = [_section("Every process", [row for row in describe(CommonSettings) if row.key in common])]
+    common = [row for row in describe(CommonSettings) if row.key != "PORT"]
+    sections = [_section("Every process", common)]
     for service in SERVICES:
-        rows = describe(_settings(service))
-        sections.append(_section(f"`{service}`", [row for row in rows if row.key not in common]))
+        own = [row for row in describe(_settings(service)) if row not in common]
+        sections.append(_section(f"`{service}`", own))
     return "\n".join(sections)
 
 

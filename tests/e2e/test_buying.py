@@ -11,7 +11,8 @@ from tests.e2e.conftest import PASSWORD, NewVisit, Visit
 
 pytestmark = pytest.mark.e2e
 
-GOOD_CARD, DECLINED_CARD = "4242 4242 4242 4242", "4000 0000 0000 0002"
+GOOD_CARD, DECLINED_CARD, LATE_CARD = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0000 0000 0341"
+LATE_MS = 60_000
 MAX_TABS = 120  # more presses of Tab than any page has stops
 
 
@@ -105,6 +106,17 @@ def test_a_declined_card_leaves_the_tickets_held(new_visit: NewVisit, scripts: b
     expect(page.get_by_label("Card number")).to_have_value("")
     pay(page, GOOD_CARD)
     expect_tickets(page, 2)
+
+
+def test_a_bank_that_answers_late_still_brings_the_tickets(new_visit: NewVisit) -> None:
+    """Without scripts: the page looks again by itself."""
+    page = (visit := new_visit(java_script_enabled=False)).page
+    visit.register()
+    choose_featured(page)
+    page.get_by_role("button", name="Hold tickets").click()
+    pay(page, LATE_CARD)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your tickets", timeout=LATE_MS)
+    expect(page.locator("svg.qr")).to_have_count(2)
 
 
 def test_tickets_are_given_back_for_the_money(visit: Visit) -> None:

@@ -15,12 +15,16 @@ from services.defaults.database import Database, migrate, open_database
 from services.defaults.health import Health
 from services.ordering.app import Edge, RouteLimits, create_app
 from services.ordering.service.deps import Deps, Policy
-from tests.ordering.support import CrashAt, FakeCatalog, FakeProvider
-
-MODELS = "services.ordering.models"
-SECRET = "a signing key of the tests, 32 bytes or more"
-WEBHOOK_KEY = "an API key of the tests, 32 bytes or more"
-ISSUER, AUDIENCE = "https://ticketflow.test", "ticketflow"
+from tests.ordering.support import (
+    AUDIENCE,
+    ISSUER,
+    MODELS,
+    SECRET,
+    WEBHOOK_KEY,
+    CrashAt,
+    FakeCatalog,
+    FakeProvider,
+)
 
 
 class PostgresServer(Protocol):

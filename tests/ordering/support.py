@@ -13,6 +13,11 @@ from services.defaults.errors import AppError, Conflict, Unavailable
 from services.ordering.cards import Card, read_card
 from services.ordering.domain import Buyer, Charge, ChargeAnswer, Concert, Hold, Line, Payment, Ticket, Wanted
 
+MODELS = "services.ordering.models"
+SECRET = "a signing key of the tests, 32 bytes or more"
+WEBHOOK_KEY = "an API key of the tests, 32 bytes or more"
+ISSUER, AUDIENCE = "https://ticketflow.test", "ticketflow"
+
 CONCERT_ID = "7b1c9a52-5a0f-4f38-9c2e-0d8f6a1b2c3d"
 SEATED, STANDING = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 PRICES = {SEATED: ("Balcony", 7_500), STANDING: ("Floor", 4_250)}

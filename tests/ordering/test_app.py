@@ -16,8 +16,17 @@ from quart.typing import TestClientProtocol as Client
 
 from services.defaults.auth import TokenIssuer
 from services.ordering.wire import OrderBody, OrderPageBody
-from tests.ordering.conftest import WEBHOOK_KEY
-from tests.ordering.support import BUYER, CONCERT_ID, DECLINED, GOOD, SEATED, STANDING, STRANGER, FakeCatalog
+from tests.ordering.support import (
+    BUYER,
+    CONCERT_ID,
+    DECLINED,
+    GOOD,
+    SEATED,
+    STANDING,
+    STRANGER,
+    WEBHOOK_KEY,
+    FakeCatalog,
+)
 
 PLACE = {"concertId": CONCERT_ID, "lines": [{"tierId": SEATED, "quantity": 1}, {"tierId": STANDING, "quantity": 2}]}
 CARD = {"number": GOOD, "expiry": "12/40", "cvc": "123"}

@@ -14,8 +14,7 @@ from services.defaults.database import Database, migrate
 from services.ordering.domain import Hold as DomainHold
 from services.ordering.domain import Line, Order, PaymentState, Ticket, new_order, total_minor
 from services.ordering.store import orders, outbox, payments
-from tests.ordering.conftest import MODELS
-from tests.ordering.support import BUYER, CONCERT, SEATED, card
+from tests.ordering.support import BUYER, CONCERT, MODELS, SEATED, card
 
 HOLD = DomainHold(
     CONCERT,

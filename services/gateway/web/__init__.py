@@ -10,17 +10,16 @@ from quart import Blueprint
 from services.gateway import engine
 from services.gateway.context import utc_now
 from services.gateway.deps import Deps
-
-from . import errors
-from .assets import Assets
-from .csrf import CsrfGuard
-from .memory import Memory
-from .pages_files import poster_address
-from .rendering import Renderer
-from .routes import Rates, finish, mount
-from .session import Jar, Sessions
-from .shop import Caller, Shop, Variables
-from .site import Site
+from services.gateway.web import errors
+from services.gateway.web.assets import Assets
+from services.gateway.web.csrf import CsrfGuard
+from services.gateway.web.memory import Memory
+from services.gateway.web.pages_files import poster_address
+from services.gateway.web.rendering import Renderer
+from services.gateway.web.routes import Rates, finish, mount
+from services.gateway.web.session import Jar, Sessions
+from services.gateway.web.shop import Caller, Shop, Variables
+from services.gateway.web.site import Site
 
 WEB = Path(__file__).parents[3] / "web"
 BODY_TTL_S = 2.0  # as long as a list may be behind; the catalog's own cache may be 30 s behind

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from icalendar import Calendar, Event
 
-from .views import Order, OrderConcert
+from services.gateway.web.views import Order, OrderConcert
 
 USUAL_LENGTH = timedelta(hours=3)  # a concert's end is not announced; calendars need one
 
@@ -17,7 +17,7 @@ def calendar_file(order: Order, concert: OrderConcert, address: str, now: dateti
     event.add("dtstart", concert.starts_at)
     event.add("dtend", concert.starts_at + USUAL_LENGTH)
     event.add("summary", concert.title)
-    event.add("location", _place(concert))
+    event.add("location", f"{concert.venue.name}, {concert.venue.whereabouts}")
     event.add("description", f"Order {order.number}, {order.quantity} × tickets. {address}")
     event.add("url", address)
     calendar = Calendar()
@@ -25,8 +25,3 @@ def calendar_file(order: Order, concert: OrderConcert, address: str, now: dateti
     calendar.add("version", "2.0")
     calendar.add_component(event)
     return bytes(calendar.to_ical())
-
-
-def _place(concert: OrderConcert) -> str:
-    parts = (concert.venue.name, concert.venue.address, concert.venue.city)
-    return ", ".join(part for part in parts if part)

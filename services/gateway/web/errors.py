@@ -12,13 +12,12 @@ from werkzeug.exceptions import HTTPException
 from services.defaults.errors import AppError, NotFound, RateLimited, Unauthorized, error_class
 from services.defaults.http import problem_response
 from services.defaults.telemetry import current_trace_id
-
-from .addresses import login_address, own_path
-from .csrf import SAFE_METHODS
-from .formatting import reader_for
-from .routes import finish, meet
-from .session import Recalled
-from .site import Site, Visitor, page, see_other
+from services.gateway.web.addresses import login_address, own_path, safe_next
+from services.gateway.web.csrf import SAFE_METHODS
+from services.gateway.web.formatting import reader_for
+from services.gateway.web.routes import finish, meet
+from services.gateway.web.session import Recalled
+from services.gateway.web.site import Site, Visitor, page, see_other
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +97,14 @@ def install(blueprint: Blueprint, site: Site) -> None:
     blueprint.app_errorhandler(404)(on_unknown_address)
 
 
+def _this_page() -> str:
+    return safe_next(request.full_path.rstrip("?"))
+
+
 def _sign_in_first() -> Response:
     """To the log-in page, which leads back here: to the page itself, or to the one whose form was sent."""
     if request.method in SAFE_METHODS:
-        return see_other(login_address(request.full_path.rstrip("?")))
+        return see_other(login_address(_this_page()))
     return see_other(login_address(own_path(request.headers.get("Referer", ""), request.host)))
 
 
@@ -116,7 +119,7 @@ def _error_page(site: Site, error: AppError) -> Response:
         title=words.title,
         status=error.status,
         # A form is never sent again by itself: only a look at a page is.
-        refresh_s=retry_s if status == 503 and request.method in SAFE_METHODS else None,
+        look_again=(retry_s, _this_page()) if status == 503 and retry_s and request.method in SAFE_METHODS else None,
         words=words,
         message=error.message if status not in {403, 404} else "",
         trace_id=current_trace_id() if status >= 500 else "",

@@ -12,7 +12,7 @@ from babel.core import get_locale_identifier, parse_locale
 from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
-from .views import Money
+from services.gateway.web.views import Money
 
 DEFAULT_LOCALE = Locale("en", "GB")
 _LETTERS_BEFORE_DIGITS = re.compile(r"[A-Za-z](?=\d)")

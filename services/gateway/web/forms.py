@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from services.defaults.errors import Invalid
-
-from .shop import Card
-from .views import MAX_TICKETS, Concert
+from services.gateway.web.shop import Card
+from services.gateway.web.views import MAX_TICKETS, Concert
 
 MAX_NAME = 80
 MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3

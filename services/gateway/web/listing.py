@@ -7,9 +7,8 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from services.defaults.errors import Invalid
-
-from .formatting import Reader
-from .views import Card, SaleState
+from services.gateway.web.formatting import Reader
+from services.gateway.web.views import Card, SaleState
 
 MAX_TEXT = 100
 MAX_CURSOR = 500

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from .views import Order
+from services.gateway.web.views import Order
 
 
 class Phase(StrEnum):

@@ -6,12 +6,11 @@ from math import ceil
 from quart import Response, request
 
 from services.defaults.errors import AppError, Unauthorized
-
-from .addresses import safe_next
-from .csrf import new_nonce
-from .forms import Form, read_credentials, read_registration
-from .site import Site, Visitor, is_answerable, page, see_other
-from .views import Session
+from services.gateway.web.addresses import safe_next
+from services.gateway.web.csrf import new_nonce
+from services.gateway.web.forms import Form, read_credentials, read_registration
+from services.gateway.web.site import Site, Visitor, is_answerable, page, see_other
+from services.gateway.web.views import Session
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from markupsafe import Markup
 from quart import Response, request
 
 from services.defaults.errors import Invalid
-
-from .forms import QUANTITY_PREFIX, Form, kept_quantities, new_key
-from .listing import SORTS, Search, chips, kept, parse_search, pick_rows
-from .site import Site, Visitor, framed, page
-from .views import Concert, ConcertPage, Facets
+from services.gateway.web.forms import QUANTITY_PREFIX, Form, kept_quantities, new_key
+from services.gateway.web.listing import SORTS, Search, chips, kept, parse_search, pick_rows
+from services.gateway.web.site import Site, Visitor, framed, page
+from services.gateway.web.views import Concert, ConcertPage, Facets
 
 PAGE_SIZE = 24
 HOME_HORIZON = 100  # concerts that the home page picks from

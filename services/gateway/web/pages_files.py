@@ -3,10 +3,9 @@
 from quart import Response, request
 
 from services.defaults.errors import NotFound
-
-from .posters import Subject, draw
-from .site import Site, Visitor
-from .views import Card
+from services.gateway.web.posters import Subject, draw
+from services.gateway.web.site import Site, Visitor
+from services.gateway.web.views import Card
 
 FOREVER = "public, max-age=31536000, immutable"
 SHORTLY = "public, max-age=300"

@@ -8,15 +8,22 @@ from urllib.parse import urlencode
 from quart import Response, request
 
 from services.defaults.errors import AppError, Conflict, Invalid, NotFound, Unavailable
-
-from .addresses import login_address
-from .calendar_file import calendar_file
-from .forms import QUANTITY_PREFIX, Form, kept_quantities, key_of, new_key, read_card, read_quantities
-from .listing import MAX_CURSOR, MAX_TRAIL
-from .order_state import Phase, about_money, phase_of, story, why_cancelled
-from .pages_browse import concert_page
-from .site import Site, Visitor, is_answerable, page, see_other
-from .views import Concert, Order
+from services.gateway.web.addresses import login_address
+from services.gateway.web.calendar_file import calendar_file
+from services.gateway.web.forms import (
+    QUANTITY_PREFIX,
+    Form,
+    kept_quantities,
+    key_of,
+    new_key,
+    read_card,
+    read_quantities,
+)
+from services.gateway.web.listing import MAX_CURSOR, MAX_TRAIL
+from services.gateway.web.order_state import Phase, about_money, phase_of, story, why_cancelled
+from services.gateway.web.pages_browse import concert_page
+from services.gateway.web.site import Site, Visitor, is_answerable, page, see_other
+from services.gateway.web.views import Concert, Order
 
 PAGE_SIZE = 10
 CHECK_AGAIN_S = 3  # how often the page looks whether a payment came through
@@ -30,13 +37,11 @@ T = TypeVar("T")
 async def place_order(site: Site, visitor: Visitor, slug: str) -> Response:
     """Holds the tickets that were chosen on the concert's page."""
     concert = await site.shop.concert(visitor.caller, slug=slug)
-    if visitor.stranger:
-        choice = kept_quantities(visitor.fields, concert)
-        return see_other(login_address(_with_choice(concert, choice)))
-    visitor.require_login()
     try:
-        key = key_of(visitor.fields)
-        chosen = read_quantities(visitor.fields, concert)
+        key, chosen = key_of(visitor.fields), read_quantities(visitor.fields, concert)
+        if visitor.stranger:
+            return see_other(login_address(_with_choice(concert, chosen)))
+        visitor.require_login()
         order = await _once_more(lambda: site.shop.place_order(visitor.caller, concert.id, chosen, key))
     except AppError as error:
         return await _choose_again(site, visitor, concert, error)
@@ -69,7 +74,7 @@ def _order_page(site: Site, visitor: Visitor, found: Order, form: Form, status: 
         f"order_{phase}.html",
         title=f"{title} · order {found.number}",
         status=status,
-        refresh_s=CHECK_AGAIN_S if phase is Phase.CHECKING else None,
+        look_again=(CHECK_AGAIN_S, f"/orders/{found.id}") if phase is Phase.CHECKING else None,
         order=found,
         form=form,
         steps=story(found),
@@ -192,5 +197,5 @@ async def _once_more(act: Callable[[], Awaitable[T]]) -> T:
 
 def _with_choice(concert: Concert, chosen: dict[str, int]) -> str:
     """The concert's page with this choice filled in."""
-    pairs = {QUANTITY_PREFIX + tier: quantity for tier, quantity in chosen.items() if quantity}
-    return f"/concerts/{concert.slug}" + (f"?{urlencode(pairs)}" if pairs else "")
+    pairs = {QUANTITY_PREFIX + tier: quantity for tier, quantity in chosen.items()}
+    return f"/concerts/{concert.slug}?{urlencode(pairs)}"

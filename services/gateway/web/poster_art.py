@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, hypot, pi, sin
 
-from .dice import Dice
+from services.gateway.web.dice import Dice
 
 WIDTH, HEIGHT = 400, 500
 

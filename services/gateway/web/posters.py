@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from xml.sax.saxutils import escape, quoteattr
 
-from .dice import Dice
-from .poster_art import FAMILIES, HEIGHT, PALETTES, WIDTH, Art, Palette
+from services.gateway.web.dice import Dice
+from services.gateway.web.poster_art import FAMILIES, HEIGHT, PALETTES, WIDTH, Art, Palette
 
 # Raised whenever the drawing changes, so that browsers fetch the new picture.
 REVISION = 1

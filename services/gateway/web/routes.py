@@ -11,11 +11,10 @@ from quart import Blueprint, Response, g, request
 from quart_rate_limiter import rate_limit
 
 from services.defaults.http import client_address
-
-from . import pages_account, pages_browse, pages_files, pages_orders
-from .csrf import FIELD, SAFE_METHODS, is_nonce, new_nonce
-from .formatting import reader_for
-from .site import Site, Visitor
+from services.gateway.web import pages_account, pages_browse, pages_files, pages_orders
+from services.gateway.web.csrf import FIELD, SAFE_METHODS, is_nonce, new_nonce
+from services.gateway.web.formatting import reader_for
+from services.gateway.web.site import Site, Visitor
 
 Page = Callable[Concatenate[Site, Visitor, ...], Awaitable[Response]]
 

@@ -9,9 +9,8 @@ from quart import Response
 
 from services.defaults.auth import Principal, TokenVerifier
 from services.defaults.errors import AppError, RateLimited, Unauthorized
-
-from .memory import Memory
-from .views import Session
+from services.gateway.web.memory import Memory
+from services.gateway.web.views import Session
 
 EARLY_S = 60  # an access token is renewed this long before it ends, so that a refusal costs nobody the session
 LEEWAY_S = 10.0  # how long a spent refresh token still gets what it was exchanged for

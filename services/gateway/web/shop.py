@@ -15,9 +15,8 @@ from services.defaults.errors import (
     Unauthorized,
     Unavailable,
 )
-
-from . import operations
-from .views import Concert, ConcertPage, Facets, Order, OrderPage, Session
+from services.gateway.web import operations
+from services.gateway.web.views import Concert, ConcertPage, Facets, Order, OrderPage, Session
 
 Variables = Mapping[str, Any]
 

@@ -9,14 +9,16 @@ from markupsafe import Markup
 from quart import Response
 
 from services.defaults.errors import AppError, Unauthorized
+from services.gateway.web.assets import Assets
+from services.gateway.web.csrf import CsrfGuard
+from services.gateway.web.formatting import Reader
+from services.gateway.web.memory import Memory
+from services.gateway.web.rendering import Renderer
+from services.gateway.web.session import Jar, Recalled, Sessions
+from services.gateway.web.shop import Caller, Shop
 
-from .assets import Assets
-from .csrf import CsrfGuard
-from .formatting import Reader
-from .memory import Memory
-from .rendering import Renderer
-from .session import Jar, Recalled, Sessions
-from .shop import Caller, Shop
+LookAgain = tuple[int, str]
+"""After how many seconds a browser should look again, and at which address."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,12 @@ def page(
     *,
     title: str,
     status: int = 200,
-    refresh_s: int | None = None,
+    look_again: LookAgain | None = None,
     **context: Any,
 ) -> Response:
     """A page for one visitor, never kept by anything but their own browser."""
     body = site.renderer.body(template, visitor=visitor, reader=visitor.reader, now=site.now(), **context)
-    return framed(site, visitor, body, title=title, status=status, refresh_s=refresh_s)
+    return framed(site, visitor, body, title=title, status=status, look_again=look_again)
 
 
 def framed(
@@ -91,11 +93,13 @@ def framed(
     *,
     title: str,
     status: int = 200,
-    refresh_s: int | None = None,
+    look_again: LookAgain | None = None,
 ) -> Response:
-    """A body in its frame. With `refresh_s` the browser looks again after so many seconds."""
-    html = site.renderer.frame(body, visitor=visitor, title=title, refresh_s=refresh_s)
+    """A body in its frame. With `look_again` (seconds, address) the browser goes there by itself."""
+    html = site.renderer.frame(body, visitor=visitor, title=title)
     response = Response(html, status=status, mimetype="text/html")
+    if look_again:
+        response.headers["Refresh"] = "{}; url={}".format(*look_again)
     # no-cache, not no-store: the browser may go back to it at once, but asks before it shows it anew.
     response.headers["Cache-Control"] = "private, no-cache" if not visitor.name else "private, no-store"
     response.headers["Vary"] = "Cookie, Accept-Language"

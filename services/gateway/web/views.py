@@ -33,6 +33,13 @@ class Venue(View):
     city: str
     address: str | None = None
 
+    @property
+    def whereabouts(self) -> str:
+        """Address and city; the city once, as addresses often end with it."""
+        if not self.address:
+            return self.city
+        return self.address if self.city in self.address else f"{self.address}, {self.city}"
+
 
 class Tier(View):
     id: str

@@ -8,7 +8,7 @@ from icalendar import Calendar
 
 from services.gateway.web.calendar_file import calendar_file
 from services.gateway.web.order_state import Phase, about_money, phase_of, story, why_cancelled
-from services.gateway.web.views import Order
+from services.gateway.web.views import Order, Venue
 from tests.gateway.fakes import NOW, make_order
 
 
@@ -71,3 +71,15 @@ def test_the_calendar_entry_is_the_concerts() -> None:
     assert str(event["summary"]) == "Night 1, as ordered"
     assert str(event["location"]) == "Hall, Berlin"
     assert content == calendar_file(order, order.concert, "https://shop.example/orders/1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        (None, "Berlin"),
+        ("Möckernstraße 10", "Möckernstraße 10, Berlin"),
+        ("Am Ufer 1, 10553 Berlin", "Am Ufer 1, 10553 Berlin"),
+    ],
+)
+def test_a_venue_names_its_city_once(address: str | None, written: str) -> None:
+    assert Venue(name="Hall", city="Berlin", address=address).whereabouts == written
