@@ -12,12 +12,12 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import swagger_ui_bundle
 from authlib.oauth2.rfc6750 import InvalidTokenError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Quart, Request, Response, current_app, g, jsonify, request, send_from_directory
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt
-from quart_schema import QuartSchema, RequestSchemaValidationError, hide
+from quart_schema import QuartSchema, RequestSchemaValidationError, document_response, hide
 from quart_schema.typing import PydanticDumpOptions
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -58,6 +58,18 @@ class Model(BaseModel):
         frozen=True,
         str_strip_whitespace=True,
     )
+
+
+class ProblemBody(Model):
+    """An error (RFC 9457): `code` is for programs, `detail` for people, `fields` for forms."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    fields: dict[str, str] = Field(default_factory=dict)
+    trace_id: str = ""
 
 
 class JsonRequest(Request):
@@ -121,6 +133,17 @@ def public(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """The route is open to everyone, and says so."""
     handler.__authorization__ = "public"  # type: ignore[attr-defined] # the mark that the route tests look for
     return handler
+
+
+def documented_problems(*statuses: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Names the errors of a route in the OpenAPI document."""
+
+    def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        for status in statuses:
+            handler = document_response(ProblemBody, status)(handler)
+        return handler
+
+    return decorate
 
 
 def principal() -> Principal:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from quart import Blueprint, Quart, current_app, request
 from quart_rate_limiter import rate_limit
-from quart_schema import document_response, security_scheme, tag, validate_request, validate_response
+from quart_schema import security_scheme, tag, validate_request, validate_response
 
 from services.defaults.auth import TokenVerifier, bearer_token
 from services.defaults.errors import Unauthorized
@@ -20,6 +20,7 @@ from services.defaults.http import (
     authenticated,
     client_address,
     create_http_app,
+    documented_problems,
     principal,
     public,
     run_to_completion,
@@ -65,18 +66,6 @@ class Deps:
     limits: RouteLimits
     trusted_proxies: tuple[str, ...] = ()
     api_pages: bool = True
-
-
-class ProblemBody(Model):
-    """An error (RFC 9457): `code` is for programs, `detail` for people, `fields` for forms."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    fields: dict[str, str] = Field(default_factory=dict)
-    trace_id: str = ""
 
 
 class Body(Model):
@@ -149,7 +138,7 @@ def _account_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.register, MINUTE)
     @tag(["accounts"])
-    @_problems(400, 409, 422, 429, 503)
+    @documented_problems(400, 409, 422, 429, 503)
     @validate_request(RegisterBody)
     @validate_response(SessionBody, 201)
     async def register(data: RegisterBody) -> tuple[SessionBody, int]:
@@ -162,7 +151,7 @@ def _account_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @routes.get("/me")
     @rate_limit(limits.read, MINUTE, _account_key)
     @tag(["accounts"])
-    @_problems(401, 429, 503)
+    @documented_problems(401, 429, 503)
     @security_scheme([{"bearer": []}])
     @validate_response(UserBody)
     @authenticated
@@ -180,7 +169,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.login, MINUTE)
     @tag(["sessions"])
-    @_problems(400, 401, 422, 429, 503)
+    @documented_problems(400, 401, 422, 429, 503)
     @validate_request(LoginBody)
     @validate_response(SessionBody)
     async def login(data: LoginBody) -> SessionBody:
@@ -192,7 +181,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.refresh, MINUTE)
     @tag(["sessions"])
-    @_problems(400, 401, 422, 429, 503)
+    @documented_problems(400, 401, 422, 429, 503)
     @validate_request(RefreshBody)
     @validate_response(SessionBody)
     async def refresh(data: RefreshBody) -> SessionBody:
@@ -204,7 +193,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.refresh, MINUTE)
     @tag(["sessions"])
-    @_problems(400, 422, 429, 503)
+    @documented_problems(400, 422, 429, 503)
     @validate_request(RefreshBody)
     async def logout(data: RefreshBody) -> tuple[str, int]:
         """End the login that a refresh token belongs to."""
@@ -225,14 +214,3 @@ async def _account_key() -> str:
         return f"account:{verifier.verify(bearer_token(request.headers.get('Authorization'))).subject}"
     except Unauthorized:
         return f"address:{client_address()}"
-
-
-def _problems(*statuses: int) -> Callable[[F], F]:
-    """Names the errors of a route in the OpenAPI document."""
-
-    def decorate(handler: F) -> F:
-        for status in statuses:
-            handler = document_response(ProblemBody, status)(handler)
-        return handler
-
-    return decorate

@@ -32,6 +32,7 @@ from services.defaults.http import (
     authenticated,
     client_address,
     create_http_app,
+    documented_problems,
     invalid_fields,
     principal,
     run_to_completion,
@@ -55,7 +56,6 @@ from services.ordering.wire import (
     PageQuery,
     PayBody,
     PlaceBody,
-    ProblemBody,
     ReceiptBody,
     SignatureHeaders,
     WebhookBody,
@@ -114,7 +114,7 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.read, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @_problems(401, 422, 429, 503)
+    @documented_problems(401, 422, 429, 503)
     @document_response(OrderPageBody)
     @authenticated
     @validate_querystring(PageQuery)
@@ -128,7 +128,7 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.read, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @_problems(401, 404, 429, 503)
+    @documented_problems(401, 404, 429, 503)
     @document_response(OrderBody)
     @authenticated
     async def get_order(order_id: UUID) -> Document:
@@ -148,7 +148,7 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @_problems(400, 401, 404, 409, 422, 429, 503)
+    @documented_problems(400, 401, 404, 409, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody, 200)
     @document_response(OrderBody, 201)
@@ -164,7 +164,7 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @_problems(400, 401, 402, 404, 409, 422, 429, 503)
+    @documented_problems(400, 401, 402, 404, 409, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody)
     @authenticated
@@ -178,7 +178,7 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @_problems(401, 404, 409, 429, 503)
+    @documented_problems(401, 404, 409, 429, 503)
     @document_response(OrderBody)
     @authenticated
     async def cancel(order_id: UUID) -> Document:
@@ -194,7 +194,7 @@ def _webhook_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @routes.post("/webhooks/payments")
     @rate_limit(limits.webhook, MINUTE)
     @tag(["webhooks"])
-    @_problems(401, 422, 429, 503)
+    @documented_problems(401, 422, 429, 503)
     @document_headers(SignatureHeaders)
     @document_response(ReceiptBody)
     @_signed
@@ -221,17 +221,6 @@ def _signed(handler: Callable[[bytes], Awaitable[R]]) -> Callable[[], Awaitable[
 
     wrapper.__authorization__ = "signature"  # type: ignore[attr-defined] # the mark that the route tests look for
     return wrapper
-
-
-def _problems(*statuses: int) -> Callable[[F], F]:
-    """Documents the errors of a route."""
-
-    def decorate(handler: F) -> F:
-        for status in statuses:
-            handler = document_response(ProblemBody, status)(handler)
-        return handler
-
-    return decorate
 
 
 async def _buyer_key() -> str:

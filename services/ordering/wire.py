@@ -151,15 +151,3 @@ class ReceiptBody(Model):
     """`handled` is false for a notification that came before."""
 
     handled: bool
-
-
-class ProblemBody(Model):
-    """An error (RFC 9457): `code` for programs, `detail` for people, `fields` for forms."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    fields: dict[str, str] = Field(default_factory=dict)
-    trace_id: str = ""

@@ -14,12 +14,12 @@ from uuid import UUID
 from pydantic import Field, SecretStr
 from quart import Blueprint, Quart, current_app, request
 from quart_rate_limiter import rate_limit
-from quart_schema import document_response, security_scheme, tag, validate_request, validate_response
+from quart_schema import security_scheme, tag, validate_request, validate_response
 
 from services.defaults.auth import bearer_token
 from services.defaults.errors import NotFound, Unauthorized
 from services.defaults.health import Health
-from services.defaults.http import Model, create_http_app, run_to_completion
+from services.defaults.http import Model, create_http_app, documented_problems, run_to_completion
 from services.payments.domain import Card, Charge, ChargeRequest, Status
 from services.payments.store import Books
 
@@ -82,18 +82,6 @@ class ChargeAnswer(Model):
         )
 
 
-class ProblemBody(Model):
-    """An error (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    fields: dict[str, str] = Field(default_factory=dict)
-    trace_id: str = ""
-
-
 def create_app(deps: Deps) -> Quart:
     app = create_http_app("payments", deps.health, api_pages=deps.api_pages)
     app.config["API_KEY"] = deps.api_key
@@ -108,7 +96,7 @@ def _routes(deps: Deps) -> Blueprint:
     @rate_limit(deps.charge_limit, MINUTE)
     @tag(["charges"])
     @BEARER
-    @_problems(400, 401, 409, 422, 429)
+    @documented_problems(400, 401, 409, 422, 429)
     @_api_key_needed
     @validate_request(ChargeBody)
     @validate_response(ChargeAnswer)
@@ -124,7 +112,7 @@ def _routes(deps: Deps) -> Blueprint:
     @rate_limit(deps.charge_limit, MINUTE)
     @tag(["charges"])
     @BEARER
-    @_problems(401, 404, 429)
+    @documented_problems(401, 404, 429)
     @_api_key_needed
     @validate_response(ChargeAnswer)
     async def find(payment_id: UUID) -> ChargeAnswer:
@@ -138,7 +126,7 @@ def _routes(deps: Deps) -> Blueprint:
     @rate_limit(deps.charge_limit, MINUTE)
     @tag(["charges"])
     @BEARER
-    @_problems(401, 404, 429)
+    @documented_problems(401, 404, 429)
     @_api_key_needed
     @validate_response(ChargeAnswer)
     async def refund(payment_id: UUID) -> ChargeAnswer:
@@ -160,17 +148,6 @@ def _api_key_needed(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable
 
     wrapper.__authorization__ = "api key"  # type: ignore[attr-defined] # the mark that the route tests look for
     return wrapper
-
-
-def _problems(*statuses: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Documents the errors of a route."""
-
-    def decorate(handler: Callable[P, R]) -> Callable[P, R]:
-        for status in statuses:
-            handler = document_response(ProblemBody, status)(handler)
-        return handler
-
-    return decorate
 
 
 def _charge_request(body: ChargeBody) -> ChargeRequest:

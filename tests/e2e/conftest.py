@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
@@ -27,7 +27,10 @@ FLAGS = (
 TIMEOUT_MS = 10_000
 PASSWORD = "an umbrella for the third balcony"
 
-_numbers = itertools.count(1)
+
+def new_email() -> str:
+    """An address that nobody has an account for, in this run or one before it."""
+    return f"visitor-{uuid4().hex[:12]}@ticketflow.test"
 
 
 @dataclass
@@ -50,16 +53,14 @@ class Visit:
     def go(self, path: str) -> None:
         self.page.goto(self.shop + path)
 
-    def register(self) -> str:
-        """An account of their own, logged in; answers its e-mail address."""
-        email = f"visitor-{next(_numbers)}@ticketflow.test"
+    def register(self) -> None:
+        """Makes an account of their own, and is logged in to it."""
         self.go("/register")
         self.page.get_by_label("Name").fill("Ada Lovelace")
-        self.page.get_by_label("E-mail address").fill(email)
+        self.page.get_by_label("E-mail address").fill(new_email())
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Create account").click()
         self.page.wait_for_url(self.shop + "/")
-        return email
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
