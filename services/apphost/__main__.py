@@ -1,14 +1,14 @@
-"""The whole system on one machine: ``python -m services.apphost up``; Ctrl-C stops it."""
+"""The whole system on one machine: ``python -m services.apphost [up | audit | rush]``."""
 
 import argparse
 import asyncio
 import os
 import sys
-from pathlib import Path
 
-from services.apphost.builders import CHECKOUT
+from services.apphost.commands import run_audit, run_rush
 from services.apphost.console import Console
 from services.apphost.errors import ApphostError
+from services.apphost.options import read_options
 from services.apphost.parts import with_needs
 from services.apphost.site import Elsewhere, Ports, Site
 from services.apphost.state import full_disk, open_state
@@ -17,10 +17,10 @@ from services.apphost.up import up
 
 
 def main() -> int:
-    """0 after a stop that was asked for, 2 after a fault that a person can mend."""
-    options = _options()
+    """0 after a stop that was asked for, 1 when the books do not close, 2 after a fault that a person can mend."""
+    options = read_options(__doc__)
     try:
-        _up(options)
+        return _run(options)
     except ApphostError as error:
         cause = full_disk(options.state) or error
         return _complain(cause.problem, cause.remedy)
@@ -30,19 +30,16 @@ def main() -> int:
         if not error.filename:
             raise
         return _complain(f"{error.filename} cannot be used: {error.strerror}.", "Make it yours: sudo chown -R $USER.")
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.verb:
+        case "audit":
+            return run_audit(options.state, options.settle_s)
+        case "rush":
+            return run_rush(options.state, buyers=options.buyers, tickets=options.tickets, seed=options.seed)
+    _up(options)
     return 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m services.apphost", description=__doc__)
-    parser.add_argument("verb", choices=["up"], nargs="?", default="up")
-    parser.add_argument("parts", nargs="*", help="only these parts, and what they need (default: all)")
-    parser.add_argument("--state", type=Path, default=CHECKOUT / ".ticketflow", help="the folder that keeps everything")
-    parser.add_argument("--free-ports", action="store_true", help="any free ports instead of the usual ones")
-    parser.add_argument("--volatile", action="store_true", help="skip fsync: faster, not safe in a power cut")
-    options = parser.parse_args()
-    options.state = options.state.absolute()
-    return options
 
 
 def _up(options: argparse.Namespace) -> None:

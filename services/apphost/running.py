@@ -11,12 +11,18 @@ from services.apphost.state import LOCK, RUNNING
 
 def read_running(folder: Path) -> dict[str, Any]:
     """Its ``urls``, ``ports`` and ``pids``. Raises ApphostError where none runs, or is still starting."""
-    facts: dict[str, Any] = {}
-    if _is_locked(folder / LOCK) and (folder / RUNNING).exists():
-        facts = json.loads((folder / RUNNING).read_text())
-    if not facts.get("ready"):
+    facts = find_running(folder)
+    if facts is None:
         raise ApphostError(f"No system runs from {folder}.", "Start it with `make up`, or name another with --state.")
     return facts
+
+
+def find_running(folder: Path) -> dict[str, Any] | None:
+    """The same, or None."""
+    if not (_is_locked(folder / LOCK) and (folder / RUNNING).exists()):
+        return None
+    facts: dict[str, Any] = json.loads((folder / RUNNING).read_text())
+    return facts if facts["ready"] else None
 
 
 def _is_locked(file: Path) -> bool:

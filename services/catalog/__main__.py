@@ -1,14 +1,16 @@
-"""The catalog's composition root: `python -m services.catalog [serve | migrate | seed]`."""
+"""The catalog's composition root: `python -m services.catalog [serve | migrate | seed | publish]`."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from datetime import UTC, datetime
 
 from services.catalog.app import Deps, create_app
 from services.catalog.cache import open_cache
 from services.catalog.gauges import HoldGauge
+from services.catalog.publication import publish as put_up_for_sale
 from services.catalog.seed import seed as add_demo_data
 from services.catalog.service import Holds
 from services.catalog.settings import Settings
@@ -18,6 +20,7 @@ from services.catalog.store.tickets import Tickets
 from services.defaults import database
 from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenVerifier
 from services.defaults.database import open_database
+from services.defaults.errors import AppError
 from services.defaults.health import Health
 from services.defaults.run import main, serve_grpc
 from services.defaults.settings import MigrationSettings, load
@@ -55,6 +58,15 @@ async def seed() -> None:
         await add_demo_data(Stock(db), now=datetime.now(UTC), entropy=secrets.token_bytes)
 
 
+async def publish() -> None:
+    """Puts the concert that standard input describes up for sale, and prints its ids."""
+    async with open_database(load(MigrationSettings, os.environ).database_url, MODELS) as db:
+        try:
+            sys.stdout.write(await put_up_for_sale(Stock(db), sys.stdin.buffer.read()))
+        except AppError as error:
+            sys.exit(error.message)
+
+
 def _verifier(settings: Settings) -> TokenVerifier:
     return TokenVerifier(
         secret=settings.service_token_secret,
@@ -65,4 +77,4 @@ def _verifier(settings: Settings) -> TokenVerifier:
 
 
 if __name__ == "__main__":
-    main("catalog", {"serve": serve, "migrate": migrate, "seed": seed})
+    main("catalog", {"serve": serve, "migrate": migrate, "seed": seed, "publish": publish})

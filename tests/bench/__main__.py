@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from services.apphost.ports import free_ports
+from services.apphost.servers.postgres import program
 from services.apphost.state import RUNNING
 from services.apphost.system import System, running_system
 from tests.bench.measure import (
@@ -121,9 +122,7 @@ def wait_until_accepting(port: int) -> None:
 def scratch_database(system: System) -> str:
     """A database with the tables of both services that an order touches, made by their own migrations."""
     admin = system.urls["postgres"]
-    subprocess.run(
-        ["psql", admin, "-q", "-c", "DROP DATABASE IF EXISTS bench", "-c", "CREATE DATABASE bench"], check=True
-    )
+    subprocess.run([program("psql"), admin, "-q", "-c", "CREATE DATABASE bench"], check=True)
     url = admin.rpartition("/")[0] + "/bench"
     for service in ("catalog", "ordering"):
         env = {**os.environ, "DATABASE_URL": url}

@@ -97,7 +97,19 @@ def measure_statements(database_url: str, seconds: int, *, clients: int = 8, tie
     """The statements of one order by pgbench, on tables that the services' own migrations made."""
     variable = ["-v", f"tiers={tiers}"]
     subprocess.run([program("psql"), database_url, "-q", *variable, "-f", str(HERE / "stock.sql")], check=True)
-    options = ["-n", "-c", str(clients), "-T", str(seconds), "-D", f"tiers={tiers}", "-f", str(HERE / "order.sql")]
+    options = [
+        "-n",
+        "-M",
+        "prepared",
+        "-c",
+        str(clients),
+        "-T",
+        str(seconds),
+        "-D",
+        f"tiers={tiers}",
+        "-f",
+        str(HERE / "order.sql"),
+    ]
     said = subprocess.run([program("pgbench"), *options, database_url], capture_output=True, text=True, check=True)
     rate = re.search(r"tps = ([\d.]+)", said.stdout)
     assert rate, said

@@ -4,49 +4,49 @@
 SELECT md5('tier' || :tier)::uuid AS tier, md5('concert')::uuid AS concert, gen_random_uuid() AS order, gen_random_uuid() AS payment, substr(md5(random()::text), 1, 12) AS number \gset
 -- place: the idempotency key
 INSERT INTO idempotency_keys (user_id, operation, key, fingerprint, leased_until, created_at)
-  VALUES (:'order', 'place', 'k', 'f', clock_timestamp() + interval '30 s', clock_timestamp());
+  VALUES (:order, 'place', 'k', 'f', clock_timestamp() + interval '30 s', clock_timestamp());
 -- place: the hold
 BEGIN;
 INSERT INTO holds (order_id, concert_id, fingerprint, quantity, expires_at, state, channel, created_at)
-  VALUES (:'order', :'concert', 'f', 2, now() + interval '10 min', 'HELD', 'SHOP', now());
-WITH free AS (SELECT id FROM tickets WHERE tier_id = :'tier' AND sold_order_id IS NULL AND hold_order_id IS NULL
+  VALUES (:order, :concert, 'f', 2, now() + interval '10 min', 'HELD', 'SHOP', now());
+WITH free AS (SELECT id FROM tickets WHERE tier_id = :tier AND sold_order_id IS NULL AND hold_order_id IS NULL
   ORDER BY position LIMIT 2 FOR UPDATE SKIP LOCKED)
-UPDATE tickets SET hold_order_id = :'order', hold_expires_at = now() + interval '10 min' FROM free WHERE tickets.id = free.id;
+UPDATE tickets SET hold_order_id = :order, hold_expires_at = now() + interval '10 min' FROM free WHERE tickets.id = free.id;
 COMMIT;
 -- place: the order
 BEGIN;
 INSERT INTO orders (id, number, user_id, email, name, status, concert_id, concert, total_minor, currency, created_at, expires_at)
-  VALUES (:'order', :'number', :'order', 'e@x.test', 'n', 'PENDING', :'concert', '{}', 9800, 'EUR', now(), now() + interval '10 min');
-INSERT INTO order_lines (order_id, position, tier_id, tier_name, quantity, unit_price_minor) VALUES (:'order', 0, :'tier', 'Floor', 2, 4900);
-INSERT INTO order_tickets (order_id, position, ticket_id, tier) SELECT :'order', row_number() OVER (), id, 'Floor' FROM tickets WHERE hold_order_id = :'order';
-INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:'order', 'PENDING', 'placed', '', now());
-INSERT INTO outbox (event_id, order_id, type, payload, traceparent, created_at) VALUES (gen_random_uuid(), :'order', 'order.created.v1', '{}', '', now());
-UPDATE idempotency_keys SET status = 201, response = '{}' WHERE user_id = :'order' AND operation = 'place' AND key = 'k';
+  VALUES (:order, :number, :order, 'e@x.test', 'n', 'PENDING', :concert, '{}', 9800, 'EUR', now(), now() + interval '10 min');
+INSERT INTO order_lines (order_id, position, tier_id, tier_name, quantity, unit_price_minor) VALUES (:order, 0, :tier, 'Floor', 2, 4900);
+INSERT INTO order_tickets (order_id, position, ticket_id, tier) SELECT :order, row_number() OVER (), id, 'Floor' FROM tickets WHERE hold_order_id = :order;
+INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:order, 'PENDING', 'placed', '', now());
+INSERT INTO outbox (event_id, order_id, type, payload, traceparent, created_at) VALUES (gen_random_uuid(), :order, 'order.created.v1', '{}', '', now());
+UPDATE idempotency_keys SET status = 201, response = '{}' WHERE user_id = :order AND operation = 'place' AND key = 'k';
 COMMIT;
 -- pay: the attempt
 INSERT INTO idempotency_keys (user_id, operation, key, fingerprint, leased_until, created_at)
-  VALUES (:'order', 'pay', 'p', 'f', clock_timestamp() + interval '30 s', clock_timestamp());
+  VALUES (:order, 'pay', 'p', 'f', clock_timestamp() + interval '30 s', clock_timestamp());
 BEGIN;
-SELECT 1 FROM orders WHERE id = :'order' FOR UPDATE;
+SELECT 1 FROM orders WHERE id = :order FOR UPDATE;
 INSERT INTO payments (id, order_id, key, state, amount_minor, currency, card_brand, card_last4, tries, leased_until, created_at, updated_at)
-  VALUES (:'payment', :'order', 'p', 'started', 9800, 'EUR', 'visa', '4242', 0, now() + interval '30 s', now(), now());
-INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:'order', 'PENDING', 'payment_started', '', now());
+  VALUES (:payment, :order, 'p', 'started', 9800, 'EUR', 'visa', '4242', 0, now() + interval '30 s', now(), now());
+INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:order, 'PENDING', 'payment_started', '', now());
 COMMIT;
 -- pay: the hold becomes a sale
 BEGIN;
-SELECT 1 FROM holds WHERE order_id = :'order' FOR UPDATE;
-UPDATE tickets SET sold_order_id = :'order', sold_at = now(), code = substr(md5(id::text), 1, 22), hold_order_id = NULL, hold_expires_at = NULL
-  WHERE hold_order_id = :'order';
-UPDATE holds SET state = 'CONFIRMED' WHERE order_id = :'order';
+SELECT 1 FROM holds WHERE order_id = :order FOR UPDATE;
+UPDATE tickets SET sold_order_id = :order, sold_at = now(), code = substr(md5(id::text), 1, 22), hold_order_id = NULL, hold_expires_at = NULL
+  WHERE hold_order_id = :order;
+UPDATE holds SET state = 'CONFIRMED' WHERE order_id = :order;
 COMMIT;
 -- pay: the order is confirmed
 BEGIN;
-SELECT 1 FROM orders WHERE id = :'order' FOR UPDATE;
-SELECT 1 FROM payments WHERE id = :'payment' FOR UPDATE;
-UPDATE orders SET status = 'CONFIRMED', confirmed_at = now() WHERE id = :'order';
-UPDATE order_tickets SET code = ticket_id WHERE order_id = :'order';
-UPDATE payments SET state = 'succeeded', updated_at = now() WHERE id = :'payment';
-INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:'order', 'CONFIRMED', 'confirmed', '', now());
-INSERT INTO outbox (event_id, order_id, type, payload, traceparent, created_at) VALUES (gen_random_uuid(), :'order', 'order.confirmed.v1', '{}', '', now());
-UPDATE idempotency_keys SET status = 200, response = '{}' WHERE user_id = :'order' AND operation = 'pay' AND key = 'p';
+SELECT 1 FROM orders WHERE id = :order FOR UPDATE;
+SELECT 1 FROM payments WHERE id = :payment FOR UPDATE;
+UPDATE orders SET status = 'CONFIRMED', confirmed_at = now() WHERE id = :order;
+UPDATE order_tickets SET code = ticket_id WHERE order_id = :order;
+UPDATE payments SET state = 'succeeded', updated_at = now() WHERE id = :payment;
+INSERT INTO order_events (order_id, status, event, trace_id, at) VALUES (:order, 'CONFIRMED', 'confirmed', '', now());
+INSERT INTO outbox (event_id, order_id, type, payload, traceparent, created_at) VALUES (gen_random_uuid(), :order, 'order.confirmed.v1', '{}', '', now());
+UPDATE idempotency_keys SET status = 200, response = '{}' WHERE user_id = :order AND operation = 'pay' AND key = 'p';
 COMMIT;

@@ -64,8 +64,11 @@ RULES: Final = (
 
 
 def _life(order: Order) -> list[tuple[str, datetime]]:
-    steps = ((ORDER_CREATED, order.created_at), (ORDER_CONFIRMED, order.confirmed_at))
-    steps = (*steps, (ORDER_CANCELLED, order.cancelled_at))
+    steps = (
+        (ORDER_CREATED, order.created_at),
+        (ORDER_CONFIRMED, order.confirmed_at),
+        (ORDER_CANCELLED, order.cancelled_at),
+    )
     return [(kind, at) for kind, at in steps if at is not None]
 
 

@@ -98,7 +98,7 @@ async def _read_identity(url: str) -> Identity:
 
 
 @contextlib.asynccontextmanager
-async def _snapshot(url: str) -> AsyncIterator["asyncpg.Connection"]:
+async def _snapshot(url: str) -> AsyncIterator[asyncpg.Connection]:
     """A transaction in which every statement sees the same moment."""
     connection = await asyncpg.connect(url, timeout=READ_S, command_timeout=READ_S)
     try:

@@ -39,7 +39,9 @@ _FAMILY_OF = {
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Widths of bold capitals in ems, on the wide side, because the reader's own font is not known.
 _LETTER_EMS = {"W": 1.05, "M": 0.95, "O": 0.82, "Q": 0.82, "I": 0.4, "J": 0.5, " ": 0.34, ".": 0.36, "'": 0.3}
-_LEADING = 0.86  # baseline to baseline, of the font size: capitals have no descenders
+# Baseline to baseline, of the font size: capitals have no descenders, but some carry accents.
+_LEADING = 1.0
+_TIGHT_LEADING = 0.86  # of wood type, whose lines nearly touch
 _FONT = "font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,sans-serif\""
 _MARGIN = 24
 LONGEST_WORD = 16  # letters; what is longer is broken
@@ -86,14 +88,15 @@ def family_of(genre: str) -> str:
 
 def _lettering(name: str, art: Art, palette: Palette) -> str:
     lines = _break_lines(name.upper(), colossal=art.colossal)
-    sizes = [_size_of(line, 62 if not art.colossal else 190) for line in lines]
-    block = sum(size * _LEADING for size in sizes)
+    largest, leading = (190, _TIGHT_LEADING) if art.colossal else (62, _LEADING)
+    sizes = [_size_of(line, largest) for line in lines]
+    block = sum(sizes) * leading
     room = art.bottom - art.top
     # Wood type: where the letters are the picture they grow tall, elsewhere they only shrink to fit.
     tall = min(2.4 if art.colossal else 1.0, room / block)
     placed, baseline = "", 0.0
     for line, size in zip(lines, sizes, strict=True):
-        baseline += size * _LEADING
+        baseline += size * leading
         placed += f'<text x="{_MARGIN}" y="{baseline - block:.1f}" font-size="{size}">{escape(line)}</text>'
     edge = f' stroke="{palette.ground}" stroke-width="9" paint-order="stroke"' if art.colossal else ""
     return (

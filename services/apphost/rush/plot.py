@@ -1,0 +1,121 @@
+"""The picture of a rush: requests, latency and tickets over one axis of time, as SVG. It needs nothing from outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from xml.sax.saxutils import escape
+
+from services.apphost.rush.stage import Level
+from services.apphost.rush.tally import Slice
+
+WIDTH: Final = 960
+LEFT, RIGHT = 72, 132  # for the axis, and for the names of the curves
+TOP: Final = 84
+PANEL, GAP = 150, 56
+TICKS: Final = 5
+STYLE: Final = """
+svg { font: 13px system-ui, sans-serif; background: #fbfaf7; color: #22201c }
+text { fill: currentColor } .title { font-size: 20px; font-weight: 600 } .soft { fill: #6b665c }
+.end { text-anchor: end } .middle { text-anchor: middle } .panel { font-weight: 600 }
+.grid { stroke: #e4dfd4 } .curve { fill: none; stroke-width: 2; stroke-linejoin: round }
+.a { stroke: #b3361f } .b { stroke: #1f6f8b } .name-a { fill: #b3361f } .name-b { fill: #1f6f8b }
+@media (prefers-color-scheme: dark) {
+  svg { background: #1b1a18; color: #ece8df } .soft { fill: #a39d90 } .grid { stroke: #38352f }
+  .a { stroke: #ff8a70 } .b { stroke: #6fc3df } .name-a { fill: #ff8a70 } .name-b { fill: #6fc3df }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points as (seconds, value); ``look`` is ``a`` or ``b``."""
+
+    name: str
+    look: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    curves: Sequence[Curve]
+
+
+def draw(title: str, subtitle: str, slices: Sequence[Slice], levels: Sequence[Level]) -> str:
+    """The whole SVG document."""
+    panels = (
+        Panel("Requests answered a second", [Curve("all requests", "a", [(s.at_s, s.per_s) for s in slices])]),
+        Panel(
+            "Latency, in milliseconds",
+            [
+                Curve("95th percentile", "a", [(s.at_s, s.slow_s * 1000) for s in slices]),
+                Curve("median", "b", [(s.at_s, s.median_s * 1000) for s in slices]),
+            ],
+        ),
+        Panel(
+            "Tickets",
+            [
+                Curve("sold", "a", [(level.at_s, level.sold) for level in levels]),
+                Curve("left to hold", "b", [(level.at_s, level.left) for level in levels]),
+            ],
+        ),
+    )
+    lasted_s = max([1.0, *(at for panel in panels for curve in panel.curves for at, _ in curve.points)])
+    height = TOP + len(panels) * (PANEL + GAP)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style>",
+        _text(LEFT, 34, title, "title"),
+        _text(LEFT, 56, subtitle, "soft"),
+    ]
+    for number, panel in enumerate(panels):
+        parts += _panel(panel, TOP + GAP // 2 + number * (PANEL + GAP), lasted_s)
+    parts.append(_text(WIDTH - RIGHT, height - 4, "seconds since the sale began", "soft end"))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def step(highest: float) -> float:
+    """A round distance between the lines of an axis that reaches to ``highest``: 1, 2 or 5 times a power of ten."""
+    rough = max(highest, 1.0) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+
+
+def _panel(panel: Panel, top: float, lasted_s: float) -> list[str]:
+    highest = max((value for curve in panel.curves for _, value in curve.points), default=0.0)
+    distance = step(highest)
+    ceiling = max(1, math.ceil(highest / distance)) * distance
+    bottom = top + PANEL
+    parts = [_text(LEFT, top - 10, panel.title, "panel")]
+    for line in range(round(ceiling / distance) + 1):
+        y = bottom - PANEL * line * distance / ceiling
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(LEFT - 8, y + 4, f"{line * distance:g}", "soft end"))
+    seconds = range(0, int(lasted_s) + 1, max(1, int(step(lasted_s))))
+    parts += [_text(_x(second, lasted_s), bottom + 16, str(second), "soft middle") for second in seconds]
+    for curve in panel.curves:
+        parts += _curve(curve, bottom, ceiling, lasted_s)
+    return parts
+
+
+def _curve(curve: Curve, bottom: float, ceiling: float, lasted_s: float) -> list[str]:
+    if not curve.points:
+        return []
+    places = [(_x(at, lasted_s), bottom - PANEL * value / ceiling) for at, value in curve.points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    x, y = places[-1]
+    return [
+        f'<polyline class="curve {curve.look}" points="{path}"/>',
+        _text(x + 8, y + 4, curve.name, f"name-{curve.look}"),
+    ]
+
+
+def _x(at_s: float, lasted_s: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * at_s / lasted_s
+
+
+def _text(x: float, y: float, text: str, look: str) -> str:
+    return f'<text class="{look}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
