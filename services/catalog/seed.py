@@ -90,9 +90,10 @@ def _concert(entry: Entry, venue: Entry, now: datetime, entropy: Callable[[int],
 
 
 def concert_day(today: date, week: int, day: str) -> date:
-    """The `day` of the `week`-th week from today; week 1 begins on the coming Monday, never today."""
-    monday = today + timedelta(days=7 - today.weekday())
-    return monday + timedelta(weeks=week - 1, days=WEEKDAYS.index(day))
+    """The `week`-th `day` after today: week 1 is the seven days that begin tomorrow."""
+    tomorrow = today + timedelta(days=1)
+    ahead = (WEEKDAYS.index(day) - tomorrow.weekday()) % 7
+    return tomorrow + timedelta(weeks=week - 1, days=ahead)
 
 
 def _sells(entry: Entry, area: Entry) -> bool:

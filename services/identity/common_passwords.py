@@ -39,7 +39,7 @@ master monkey shadow killer hunter hunter2 tigger pepper ginger cookie buster ma
 autumn spring january february november december september october monday friday
 jesuschrist jesus godisgood godisgreat blessed hallelujah
 ticketflow tickets concert concerts concerttickets
-qwerty12345 password12345 correcthorse correcthorsebatterystaple
+qwerty12345 password12345
 """
 COMMON: Final = frozenset(_WORDS.split())
 

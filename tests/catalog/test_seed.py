@@ -112,11 +112,11 @@ async def test_what_is_sold_belongs_to_the_box_office(database: Database) -> Non
 
 
 @pytest.mark.parametrize("today", [date(2030, 5, 6) + timedelta(days=n) for n in range(7)])  # Monday to Sunday
-def test_the_first_week_begins_after_today(today: date) -> None:
-    monday = concert_day(today, 1, "Mon")
-    assert monday.weekday() == 0
-    assert 1 <= (monday - today).days <= 7
-    assert concert_day(today, 3, "Sun") == monday + timedelta(days=20)
+def test_the_first_week_is_the_seven_days_from_tomorrow(today: date) -> None:
+    week = [concert_day(today, 1, day) for day in WEEKDAYS]
+    assert sorted(week) == [today + timedelta(days=n) for n in range(1, 8)]
+    assert [day.weekday() for day in week] == list(range(7))
+    assert concert_day(today, 3, "Sun") == concert_day(today, 1, "Sun") + timedelta(weeks=2)
 
 
 def test_rows_by_letters_and_numbers() -> None:

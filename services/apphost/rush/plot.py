@@ -14,6 +14,7 @@ from services.apphost.rush.tally import Slice
 WIDTH: Final = 960
 LEFT, RIGHT = 72, 132  # for the axis, and for the names of the curves
 TOP: Final = 84
+BOTTOM: Final = 32
 PANEL, GAP = 150, 56
 TICKS: Final = 5
 STYLE: Final = """
@@ -46,13 +47,14 @@ class Panel:
 
 def draw(title: str, subtitle: str, slices: Sequence[Slice], levels: Sequence[Level]) -> str:
     """The whole SVG document."""
+    answered = [each for each in slices if each.per_s]  # nothing was answered in the others: no latency of 0
     panels = (
         Panel("Requests answered a second", [Curve("all requests", "a", [(s.at_s, s.per_s) for s in slices])]),
         Panel(
             "Latency, in milliseconds",
             [
-                Curve("95th percentile", "a", [(s.at_s, s.slow_s * 1000) for s in slices]),
-                Curve("median", "b", [(s.at_s, s.median_s * 1000) for s in slices]),
+                Curve("95th percentile", "a", [(s.at_s, s.slow_s * 1000) for s in answered]),
+                Curve("median", "b", [(s.at_s, s.median_s * 1000) for s in answered]),
             ],
         ),
         Panel(
@@ -64,7 +66,7 @@ def draw(title: str, subtitle: str, slices: Sequence[Slice], levels: Sequence[Le
         ),
     )
     lasted_s = max([1.0, *(at for panel in panels for curve in panel.curves for at, _ in curve.points)])
-    height = TOP + len(panels) * (PANEL + GAP)
+    height = TOP + len(panels) * (PANEL + GAP) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">',
         f"<title>{escape(title)}</title><style>{STYLE}</style>",
@@ -73,7 +75,7 @@ def draw(title: str, subtitle: str, slices: Sequence[Slice], levels: Sequence[Le
     ]
     for number, panel in enumerate(panels):
         parts += _panel(panel, TOP + GAP // 2 + number * (PANEL + GAP), lasted_s)
-    parts.append(_text(WIDTH - RIGHT, height - 4, "seconds since the sale began", "soft end"))
+    parts.append(_text(WIDTH - RIGHT, height - 12, "seconds since the sale began", "soft end"))
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -96,8 +98,9 @@ def _panel(panel: Panel, top: float, lasted_s: float) -> list[str]:
         parts.append(_text(LEFT - 8, y + 4, f"{line * distance:g}", "soft end"))
     seconds = range(0, int(lasted_s) + 1, max(1, int(step(lasted_s))))
     parts += [_text(_x(second, lasted_s), bottom + 16, str(second), "soft middle") for second in seconds]
-    for curve in panel.curves:
+    for number, curve in enumerate(panel.curves):
         parts += _curve(curve, bottom, ceiling, lasted_s)
+        parts.append(_text(WIDTH - RIGHT + 12, top + 5 + number * 20, curve.name, f"name-{curve.look}"))
     return parts
 
 
@@ -106,11 +109,7 @@ def _curve(curve: Curve, bottom: float, ceiling: float, lasted_s: float) -> list
         return []
     places = [(_x(at, lasted_s), bottom - PANEL * value / ceiling) for at, value in curve.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    x, y = places[-1]
-    return [
-        f'<polyline class="curve {curve.look}" points="{path}"/>',
-        _text(x + 8, y + 4, curve.name, f"name-{curve.look}"),
-    ]
+    return [f'<polyline class="curve {curve.look}" points="{path}"/>']
 
 
 def _x(at_s: float, lasted_s: float) -> float:
