@@ -73,4 +73,3 @@ def test_describe_gives_a_row_for_each_key() -> None:
     assert rows["DATABASE_URL"].default == "required"
     assert rows["CONSUL_REGISTER"].default == "on"
     assert all(row.doc for row in rows.values())
-
