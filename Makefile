@@ -58,6 +58,14 @@ lock: setup ## compile pyproject.toml into requirements.lock
 bench: setup ## measure speed and memory, beside their yardsticks
 	@$(BIN)/python -m tests.bench
 
+.PHONY: audit
+audit: setup ## close the books of the running shop: tickets, orders, money, events, mails
+	@$(BIN)/python -m services.apphost audit
+
+.PHONY: rush
+rush: setup ## let a crowd storm one concert (BUYERS=500 TICKETS=100 SEED=…), then close the books
+	@$(BIN)/python -m services.apphost rush $(if $(BUYERS),--buyers $(BUYERS)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: setup
 setup: ## only set up: Debian packages, .venv, consul
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -69,7 +77,7 @@ setup-tests:
 .PHONY: reset
 reset: ## throw away the shop's data: the next `make up` opens an empty one
 	@flock --nonblock .ticketflow/lock true || { echo "The shop runs: stop it first."; exit 2; }
-	@cd .ticketflow && rm -rf consul-data held logs mail payments.db* postgres rabbitmq redis secrets.json
+	@cd .ticketflow && rm -rf consul-data held logs mail payments.db* postgres rabbitmq redis rush secrets.json
 
 .PHONY: clean
 clean: ## remove what the tools made: .venv and caches; the shop's data stays

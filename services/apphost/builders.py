@@ -29,7 +29,7 @@ def service(
     also: Mapping[str, int] = MappingProxyType({}),
     needs: tuple[str, ...] = (),
 ) -> Part:
-    """One of the shop's own processes, well when it says so and Consul passes callers on to it.
+    """One of the shop's own processes, well when it says so and Consul, which each needs, passes callers on to it.
 
     ``also`` names further ports, of which ``admin`` is where its health is.
     """
@@ -44,7 +44,7 @@ def service(
         name=name,
         command=_module(site, name, "serve", own | env[name]),
         ports={"main": port, **also},
-        needs=needs,
+        needs=(*needs, "consul"),
         check=check,
     )
 

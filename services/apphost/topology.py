@@ -70,17 +70,17 @@ def services(site: Site, env: Environments) -> tuple[Part, ...]:
     ports = site.ports
     return (
         service(site, "mailbox", env, port=ports.mailbox, also={"smtp": ports.smtp}),
-        service(site, "payments", env, port=ports.payments, needs=("consul",)),
+        service(site, "payments", env, port=ports.payments),
         service(
             site,
             "catalog",
             env,
             port=ports.catalog,
             also={"admin": ports.catalog_admin},
-            needs=("catalog-seed", "redis", "consul"),
+            needs=("catalog-seed", "redis"),
         ),
-        service(site, "identity", env, port=ports.identity, needs=("identity-seed", "redis", "consul")),
-        service(site, "ordering", env, port=ports.ordering, needs=("ordering-migrate", "rabbitmq", "consul")),
-        service(site, "notifications", env, port=ports.notifications, needs=("rabbitmq", "redis", "mailbox", "consul")),
+        service(site, "identity", env, port=ports.identity, needs=("identity-seed", "redis")),
+        service(site, "ordering", env, port=ports.ordering, needs=("ordering-migrate", "rabbitmq")),
+        service(site, "notifications", env, port=ports.notifications, needs=("rabbitmq", "redis", "mailbox")),
         service(site, "gateway", env, port=ports.gateway, needs=("catalog", "identity", "ordering")),
     )

@@ -20,6 +20,7 @@ PLACE: Final = f"mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input)
 PAY: Final = f"mutation($input: PayOrderInput!) {{ payOrder(input: $input) {{ {ORDER} }} }}"
 CANCEL: Final = f"mutation($id: ID!) {{ cancelOrder(id: $id) {{ {ORDER} }} }}"
 SHORT_HOLD_S: Final = 60.0  # one may walk away from a hold that lapses so soon, and leave the tickets to the others
+SECOND_THOUGHTS_S: Final = (3.0, 10.0)
 
 
 class Outcome(StrEnum):
@@ -150,7 +151,7 @@ class Buyer:
         held = datetime.fromisoformat(order["expiresAt"]) - datetime.fromisoformat(order["createdAt"])
         if held.total_seconds() <= SHORT_HOLD_S:
             return Outcome.ABANDONED
-        await asyncio.sleep(self._chance.uniform(3, 10))
+        await asyncio.sleep(self._chance.uniform(*SECOND_THOUGHTS_S))
         return await self._give_back(order["id"], Outcome.ABANDONED)
 
     async def _give_back(self, order_id: str, outcome: Outcome) -> Outcome:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,12 +43,15 @@ class Answer:
         return self.code in PASSING or (self.code == "CONFLICT" and self.retry_after_s is not None)
 
 
+Send = Callable[[str, Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
+"""A query, its variables and an access token, to GraphQL's answer. Raises aiohttp's errors, OSError or ValueError."""
+
+
 class Gateway:
     """``clock`` gives the seconds since the sale began; at most ``at_once`` requests are under way."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, clock: Callable[[], float], *, at_once: int) -> None:
-        self._http = http
-        self._url = f"{url}/graphql"
+    def __init__(self, send: Send, clock: Callable[[], float], *, at_once: int) -> None:
+        self._send = send
         self._clock = clock
         self._turn = asyncio.Semaphore(at_once)
         self.samples: list[Sample] = []
@@ -57,7 +61,7 @@ class Gateway:
         async with self._turn:
             began_s = self._clock()
             try:
-                answer = await self._send(query, variables, token)
+                answer = read_answer(await self._send(query, variables, token))
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
                 answer = Answer(code=LOST)
             self.samples.append(Sample(kind, began_s, self._clock() - began_s, answer.code))
@@ -75,12 +79,6 @@ class Gateway:
             # Jitter: those who were refused together must not come back together.
             await asyncio.sleep((answer.retry_after_s or PAUSE_S) * chance.uniform(1.0, 1.3))
 
-    async def _send(self, query: str, variables: Mapping[str, Any], token: str) -> Answer:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        payload = {"query": query, "variables": variables}
-        async with self._http.post(self._url, json=payload, headers=headers) as response:
-            return read_answer(await response.json())
-
 
 def read_answer(body: Mapping[str, Any]) -> Answer:
     """A GraphQL answer with one field. Raises KeyError where it is none."""
@@ -91,10 +89,20 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
     return Answer(data=data or {})
 
 
-def open_crowd() -> aiohttp.ClientSession:
-    """Connections for everybody; `Gateway` says how many requests use them at once."""
-    return aiohttp.ClientSession(
+@asynccontextmanager
+async def open_door(url: str) -> AsyncIterator[Send]:
+    """The way to the gateway at ``url``. Connections are for everybody; `Gateway` bounds how many are in use."""
+    async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-    )
+    ) as http:
+
+        async def send(query: str, variables: Mapping[str, Any], token: str) -> Mapping[str, Any]:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            payload = {"query": query, "variables": variables}
+            async with http.post(f"{url}/graphql", json=payload, headers=headers) as response:
+                body: Mapping[str, Any] = await response.json()
+            return body
+
+        yield send

@@ -15,7 +15,7 @@ from typing import Final
 from services.apphost.audit.ledger import audit
 from services.apphost.audit.report import Report
 from services.apphost.rush.buyer import Buyer, Memory, Outcome, Sale
-from services.apphost.rush.gateway import Gateway, Sample, open_crowd
+from services.apphost.rush.gateway import Gateway, Sample, open_door
 from services.apphost.rush.plan import Plan, make_crowd
 from services.apphost.rush.progress import Progress
 from services.apphost.rush.stage import Level, Watch, open_accounts, publish_concert
@@ -74,8 +74,8 @@ async def rush(state: Path, urls: Mapping[str, str], wish: Wish, progress: Progr
     def clock() -> float:
         return time.monotonic() - began
 
-    async with open_crowd() as http:
-        gateway = Gateway(http, urls["gateway"], clock, at_once=REQUESTS_AT_ONCE)
+    async with open_door(urls["gateway"]) as send:
+        gateway = Gateway(send, clock, at_once=REQUESTS_AT_ONCE)
         progress.note(f"opening {accounts} accounts, each of which several buyers use: hashing passwords is slow")
         tokens = await open_accounts(gateway, accounts, name)
         gateway.samples.clear()
