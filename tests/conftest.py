@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 import subprocess
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 from redis import Redis
 
@@ -23,6 +25,11 @@ from services.apphost.servers.rabbitmq import rabbitmq_url as amqp_url
 from services.apphost.servers.redis import redis
 from services.apphost.servers.redis import redis_url as cache_url
 from services.apphost.system import System, running_system
+
+# The same examples each run: a change is judged by what it changed. HYPOTHESIS_PROFILE=random looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, database=None)
+hypothesis.settings.register_profile("random")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 T = TypeVar("T")
 STOP_S = 8.0

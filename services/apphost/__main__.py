@@ -21,6 +21,8 @@ def main() -> int:
     options = read_options(__doc__)
     try:
         return _run(options)
+    except KeyboardInterrupt:  # `up` takes Ctrl-C as a wish of its own
+        return 130
     except ApphostError as error:
         cause = full_disk(options.state) or error
         return _complain(cause.problem, cause.remedy)

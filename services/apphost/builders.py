@@ -42,16 +42,16 @@ def service(
     own = {"PORT": str(port)} | ({"ADMIN_PORT": str(also["admin"])} if "admin" in also else {})
     return Part(
         name=name,
-        command=_module(site, name, "serve", own | env[name]),
+        command=_module(site, name, ("serve",), own | env[name]),
         ports={"main": port, **also},
         needs=(*needs, "consul"),
         check=check,
     )
 
 
-def step(site: Site, name: str, verb: str, env: Environments, *, needs: tuple[str, ...]) -> Part:
-    """A service's verb that runs to its end, such as ``migrate``."""
-    return Part(name=f"{name}-{verb}", command=_module(site, name, verb, env[name]), needs=needs)
+def step(site: Site, name: str, verbs: tuple[str, ...], env: Environments, *, needs: tuple[str, ...]) -> Part:
+    """A service's verbs that run to their end, such as ``migrate``; in one process, as each start costs a second."""
+    return Part(name=f"{name}-data", command=_module(site, name, verbs, env[name]), needs=needs)
 
 
 def elsewhere(name: str, check: Check, *, provision: Check | None = None) -> Part:
@@ -68,9 +68,9 @@ def unlimited(*names: str) -> dict[str, str]:
     return {f"{name}_LIMIT": WIDE for name in names}
 
 
-def _module(site: Site, name: str, verb: str, env: Mapping[str, str]) -> Command:
+def _module(site: Site, name: str, verbs: tuple[str, ...], env: Mapping[str, str]) -> Command:
     return Command(
-        argv=[sys.executable, "-m", f"services.{name}", verb],
+        argv=[sys.executable, "-m", f"services.{name}", *verbs],
         env=_inherited() | _common(site) | dict(env),
         cwd=CHECKOUT,
     )

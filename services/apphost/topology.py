@@ -50,18 +50,17 @@ def environments(site: Site) -> dict[str, dict[str, str]]:
         | users
         | shop
         | {"CSRF_SECRET": secrets.csrf}
-        | unlimited("REQUEST", "LOGIN_ADDRESS", "REGISTER", "REFRESH", "ORDER"),
+        | unlimited("REQUEST", "LOGIN_ADDRESS", "LOGIN_ACCOUNT", "REGISTER", "REFRESH", "ORDER")
+        | unlimited("PAGE", "FORM", "SIGN_IN", "FILE"),
     }
 
 
 def steps(site: Site, env: Environments) -> tuple[Part, ...]:
     """Migrations and demo data; running them again changes nothing."""
     return (
-        step(site, "catalog", "migrate", env, needs=("postgres",)),
-        step(site, "catalog", "seed", env, needs=("catalog-migrate",)),
-        step(site, "identity", "migrate", env, needs=("postgres",)),
-        step(site, "identity", "seed", env, needs=("identity-migrate",)),
-        step(site, "ordering", "migrate", env, needs=("postgres",)),
+        step(site, "catalog", ("migrate", "seed"), env, needs=("postgres",)),
+        step(site, "identity", ("migrate", "seed"), env, needs=("postgres",)),
+        step(site, "ordering", ("migrate",), env, needs=("postgres",)),
     )
 
 
@@ -77,10 +76,10 @@ def services(site: Site, env: Environments) -> tuple[Part, ...]:
             env,
             port=ports.catalog,
             also={"admin": ports.catalog_admin},
-            needs=("catalog-seed", "redis"),
+            needs=("catalog-data", "redis"),
         ),
-        service(site, "identity", env, port=ports.identity, needs=("identity-seed", "redis")),
-        service(site, "ordering", env, port=ports.ordering, needs=("ordering-migrate", "rabbitmq")),
+        service(site, "identity", env, port=ports.identity, needs=("identity-data", "redis")),
+        service(site, "ordering", env, port=ports.ordering, needs=("ordering-data", "rabbitmq")),
         service(site, "notifications", env, port=ports.notifications, needs=("rabbitmq", "redis", "mailbox")),
         service(site, "gateway", env, port=ports.gateway, needs=("catalog", "identity", "ordering")),
     )

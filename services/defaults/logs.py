@@ -30,7 +30,7 @@ def configure_logging(service: str, *, level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrettyFormatter(service) if pretty else JsonFormatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("hypercorn.access", "tortoise", "aiormq", "grpclib", "asyncio"):
+    for noisy in ("hypercorn.access", "tortoise", "aiormq", "grpclib", "asyncio", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

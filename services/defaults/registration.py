@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,13 @@ from services.defaults.consul_agent import back_off_s, log_consul_failure, open_
 from services.defaults.discovery import Endpoint
 from services.defaults.settings import CommonSettings, SettingsError
 
+Ready = Callable[[], Awaitable[bool]]
 logger = logging.getLogger(__name__)
+
+
+async def not_yet() -> bool:
+    """For whoever leaves the first word to the agent's check."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,17 @@ class Registration:
     """
 
     def __init__(
-        self, consul: Consul, instance: Instance, *, refresh_s: float = 3.0, call_timeout_s: float = 3.0
+        self,
+        consul: Consul,
+        instance: Instance,
+        *,
+        ready: Ready = not_yet,
+        refresh_s: float = 3.0,
+        call_timeout_s: float = 3.0,
     ) -> None:
         self._consul = consul
         self._instance = instance
+        self._ready = ready
         self._refresh_s = refresh_s
         self._call_timeout_s = call_timeout_s
         self._registered = False  # by this process: what a predecessor left may be out of date
@@ -84,6 +97,8 @@ class Registration:
         if self._registered and await self._is_registered():
             return  # registering again each time would start the check anew, and write to the whole cluster
         instance = self._instance
+        # Callers need not wait for the agent's first look at an instance that knows itself to be well.
+        status = "passing" if await self._ready() else "critical"
         # Nothing here that Consul 1.8 does not know: it refuses a registration with an unknown field.
         await self._consul.agent.service.register(
             instance.name,
@@ -92,7 +107,7 @@ class Registration:
             port=instance.endpoint.port,
             tags=list(instance.tags),
             meta={"release": instance.release},
-            check=Check.http(instance.health_url, "5s", timeout="2s", deregister="1m"),
+            check=Check.http(instance.health_url, "5s", timeout="2s", deregister="1m") | {"Status": status},
         )
         self._registered = True
         logger.info("registered in consul", extra={"instance": instance.id})
@@ -104,13 +119,15 @@ class Registration:
 
 
 @asynccontextmanager
-async def open_registration(settings: CommonSettings, name: str, *, tags: Sequence[str] = ()) -> AsyncIterator[None]:
+async def open_registration(
+    settings: CommonSettings, name: str, *, tags: Sequence[str] = (), ready: Ready = not_yet
+) -> AsyncIterator[None]:
     """Registers this process as `name` while inside, unless the settings name no Consul or turn it off."""
     if not (settings.consul_http_addr and settings.consul_register):
         yield
         return
     instance = own_instance(settings, name, tags)
-    async with open_consul(settings) as consul, Registration(consul, instance):
+    async with open_consul(settings) as consul, Registration(consul, instance, ready=ready):
         yield
 
 

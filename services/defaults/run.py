@@ -41,12 +41,13 @@ logger = logging.getLogger(__name__)
 
 
 def main(name: str, verbs: Mapping[str, Verb]) -> None:
-    """Runs the verb named on the command line (`serve` if none), and ends the process with its outcome."""
+    """Runs the verbs named on the command line in turn (`serve` if none), and ends the process with the outcome."""
     arguments = sys.argv[1:] or ["serve"]
-    if len(arguments) != 1 or arguments[0] not in verbs:
-        sys.exit(f"usage: python -m services.{name} [{' | '.join(verbs)}]")
+    if not verbs.keys() >= set(arguments):
+        sys.exit(f"usage: python -m services.{name} [{' | '.join(verbs)}] …")
     try:
-        uvloop.run(verbs[arguments[0]]())
+        for verb in arguments:
+            uvloop.run(verbs[verb]())
     except SettingsError as error:
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(2)
@@ -91,7 +92,11 @@ async def serve_worker(work: Background, settings: CommonSettings, health: Healt
 
 async def _serve_until(told: asyncio.Event, settings: CommonSettings, health: Health, tag: str) -> None:
     """Registered, until told to stop; then long enough for callers to see that this instance is leaving."""
-    async with open_registration(settings, health.service, tags=[tag]):
+
+    async def ready() -> bool:
+        return (await health.report())[0]
+
+    async with open_registration(settings, health.service, tags=[tag], ready=ready):
         logger.info("serving", extra={"address": f"{settings.host}:{settings.port}"})
         await told.wait()
         health.draining = True

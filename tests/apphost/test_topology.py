@@ -58,7 +58,7 @@ def test_every_port_has_one_owner(parts: tuple[Part, ...]) -> None:
 
 def test_every_part_that_stays_has_a_health_check(parts: tuple[Part, ...]) -> None:
     steps = {part.name for part in parts if part.check is None}
-    assert steps == {"catalog-migrate", "catalog-seed", "identity-migrate", "identity-seed", "ordering-migrate"}
+    assert steps == {"catalog-data", "identity-data", "ordering-data"}
 
 
 def test_servers_from_elsewhere_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_the_caller_s_settings_reach_services_but_not_its_servers(monkeypatch: p
 def test_a_choice_of_parts_brings_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = topology(site(consul_program=None))
     chosen = [part.name for part in with_needs(parts, ["catalog"])]
-    assert chosen == ["postgres", "redis", "catalog-migrate", "catalog-seed", "catalog"]
+    assert chosen == ["postgres", "redis", "catalog-data", "catalog"]
     with pytest.raises(ApphostError, match="no part named shop"):
         with_needs(parts, ["shop"])
 

@@ -134,9 +134,22 @@ class TestRegistration:
                     "interval": "5s",
                     "timeout": "2s",
                     "DeregisterCriticalServiceAfter": "1m",
+                    "Status": "critical",
                 }
             ],
         }
+
+    async def test_a_process_that_knows_itself_well_is_found_at_once(self, consul_addr: str) -> None:
+        async def well() -> bool:
+            return True
+
+        settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr)  # nothing that a check could see
+        async with open_consul(settings) as consul, open_registration(settings, "quick-shop", ready=well):
+
+            async def passes() -> bool:
+                return bool((await consul.health.service("quick-shop", passing=True))[1])
+
+            await eventually(passes, within_s=5)
 
     async def test_a_sick_process_is_registered_and_not_found(self, consul_addr: str) -> None:
         settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr)

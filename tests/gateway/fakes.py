@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.defaults.errors import AppError, Conflict, NotFound, Unauthorized
+from services.defaults.errors import AppError, Conflict, Invalid, NotFound, Unauthorized
 from services.gateway.clients import Clients, ConcertSearch, Node
 
 NOW = datetime(2030, 6, 1, 12, tzinfo=UTC)
@@ -95,6 +95,8 @@ class FakeCatalog:
     async def list_concerts(self, search: ConcertSearch) -> Node:
         self.searches.append(search)
         await self._answer()
+        if search.after and not search.after.isdecimal():
+            raise Invalid("This page does not exist.", fields={"after": "Begin again without it."})
         start = int(search.after or 0)
         end = start + search.first
         more = end < len(self.concerts)

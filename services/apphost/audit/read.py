@@ -63,9 +63,7 @@ async def _part(name: str, reading: Awaitable[T]) -> T:
             return await reading
     except (OSError, ValueError, asyncpg.PostgresError, sqlite3.Error, aiohttp.ClientError) as error:
         reason = str(error) or type(error).__name__
-        raise ApphostError(
-            f"{name} cannot be read: {reason}.", "Start the system, or wait until it is well."
-        ) from error
+        raise ApphostError(f"Cannot read {name}: {reason}.", "Start the system, or wait until it is well.") from error
 
 
 async def _read_catalog(url: str) -> Catalog:

@@ -4,6 +4,7 @@ plan      who comes when, and how they behave: decided beforehand, from a seed
 stage     the concert, the accounts, and the watch over the tickets
 gateway   one request to the shop, timed
 buyer     one buyer's story
+progress  what is shown meanwhile
 tally     what came of it, in numbers
 plot      the same as a picture
 rush      all of it, in its order
