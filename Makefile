@@ -55,7 +55,7 @@ lock: setup ## compile pyproject.toml into requirements.lock
 	@uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --quiet -o requirements.lock
 
 .PHONY: bench
-bench: setup ## measure speed and memory, beside their yardsticks
+bench: setup-bench ## measure speed and memory, beside their yardsticks
 	@$(BIN)/python -m tests.bench
 
 .PHONY: audit
@@ -73,6 +73,10 @@ setup: ## only set up: Debian packages, .venv, consul
 .PHONY: setup-tests
 setup-tests:
 	@PYTHON="$(PYTHON)" scripts/setup.sh --tests
+
+.PHONY: setup-bench
+setup-bench:
+	@PYTHON="$(PYTHON)" scripts/setup.sh --bench
 
 .PHONY: reset
 reset: ## throw away the shop's data: the next `make up` opens an empty one

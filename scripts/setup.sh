@@ -1,14 +1,13 @@
 #!/bin/sh
 # Sets up everything that the shop needs on Debian; run again, it does only what is missing (nothing: 0.2 s).
-#   scripts/setup.sh [--tests]      with --tests: what only the tests need, too
+#   scripts/setup.sh [--tests | --bench]      with either: what only the tests, or the measurements, need, too
 # The only thing it wants root for is installing Debian packages.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 venv="$root/.venv"
-want_tests=no
-[ "${1:-}" = --tests ] && want_tests=yes
+wanted_for=${1:-}
 
 say() { echo "setup: $*"; }
 die() {
@@ -41,9 +40,10 @@ missing_packages() {
         command -v cmake >/dev/null || echo cmake
         command -v c++ >/dev/null || echo g++
     fi
-    if [ $want_tests = yes ]; then
-        command -v chromium >/dev/null || echo chromium
-    fi
+    case $wanted_for in
+    --tests) command -v chromium >/dev/null || echo chromium ;;
+    --bench) command -v wrk >/dev/null || echo wrk ;;
+    esac
 }
 
 as_root() {

@@ -20,18 +20,27 @@ from services.apphost.ports import free_ports
 from services.apphost.servers.postgres import program
 from services.apphost.state import RUNNING
 from services.apphost.system import System, running_system
+from tests.bench.claims import measure_claims
 from tests.bench.measure import (
+    HERE,
     Rate,
     graphql_script,
-    measure_purchases,
     measure_requests,
     measure_statements,
     resident_mib,
+    run_sql,
 )
+from tests.bench.orders import concerts_on_sale, make_concerts, measure_orders, measure_steady
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / ".ticketflow" / "bench.json"
 SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
+STEADY_S = int(os.environ.get("BENCH_STEADY_S", "30"))
+WARM_S = 2
+HOT_TICKETS = 20_000
+BARE, BARE_AGAIN, GRAPHQL = "bare Quart route", "bare Quart route, again", "GraphQL concerts(first: 20)"
+PAGE, BUY, PLACE_SPREAD = "concerts page", "place + pay", "place, over many concerts"
+PLACE_HOT, SQL_PLACE, SQL_BUY = "place, one hot concert", "pgbench: SQL of place", "pgbench: SQL of place + pay"
 CONCERTS = (
     "{ concerts(first: 20) { totalCount nodes { id slug title artist startsAt venue { name city }"
     " priceFrom { amountMinor currency } available } } }"
@@ -55,36 +64,64 @@ def main() -> None:
 
 
 def measure(system: System, folder: Path) -> dict[str, Any]:
-    gateway = system.urls["gateway"]
     memory = {part: resident_mib(pid) for part, pid in running_parts(system).items()}
-    with bare_route() as url:
-        measure_requests(url, 2)  # warm
-        bare = measure_requests(url, SECONDS)
-        script = graphql_script(folder, CONCERTS)
-        measure_requests(f"{gateway}/graphql", 2, script=script)
-        graphql = measure_requests(f"{gateway}/graphql", SECONDS, script=script)
-        page = measure_requests(f"{gateway}/concerts", SECONDS)
-        bare_again = measure_requests(url, SECONDS)
-    purchases = asyncio.run(measure_purchases(system, SECONDS))
-    statements = measure_statements(scratch_database(system), SECONDS)
-    rates = {
-        "bare Quart route": bare,
-        "bare Quart route, again": bare_again,
-        "GraphQL concerts(first: 20)": graphql,
-        "concerts page": page,
-        "place + pay": purchases,
-        "pgbench, SQL of place + pay": statements,
-    }
-    yardstick = (bare.per_s + bare_again.per_s) / 2
+    rates = browsing(system, folder) | asyncio.run(ordering(system))
+    scratch = scratch_database(system)
+    rates |= statements(scratch, folder)
+    claims = asyncio.run(measure_claims(scratch))
+    small, huge = min(claims), max(claims)
     return {
         "rates": {name: dataclasses.asdict(rate) for name, rate in rates.items()},
-        "ratios": {
-            "GraphQL : bare route": graphql.per_s / yardstick,
-            "page : bare route": page.per_s / yardstick,
-            "place + pay : pgbench": purchases.per_s / statements.per_s,
-        },
+        "ratios": ratios(rates) | {f"hold in {huge:,} : in {small:,}": claims[huge] / claims[small]},
+        "hold_ms": claims,
         "memory_mib": memory,
         "memory_total_mib": sum(memory.values()),
+    }
+
+
+def browsing(system: System, folder: Path) -> dict[str, Rate]:
+    gateway, script = system.urls["gateway"], graphql_script(folder, CONCERTS)
+    with bare_route() as url:
+        measure_requests(url, WARM_S)
+        before = measure_requests(url, SECONDS)
+        measure_requests(f"{gateway}/graphql", WARM_S, script=script)
+        graphql = measure_requests(f"{gateway}/graphql", SECONDS, script=script)
+        measure_requests(f"{gateway}/concerts", WARM_S)
+        page = measure_requests(f"{gateway}/concerts", SECONDS)
+        return {BARE: before, GRAPHQL: graphql, PAGE: page, BARE_AGAIN: measure_requests(url, SECONDS)}
+
+
+async def ordering(system: System) -> dict[str, Rate]:
+    demo, hot = await concerts_on_sale(system), await make_concerts(system, 1, HOT_TICKETS)
+    steady = await measure_steady(system, demo, STEADY_S, orders_per_s=20, reads_per_s=150)
+    return {
+        BUY: await measure_orders(system, demo, SECONDS, pay=True),
+        PLACE_SPREAD: await measure_orders(system, demo, SECONDS, pay=False),
+        PLACE_HOT: await measure_orders(system, hot, SECONDS, pay=False),
+        "20 orders/s, with": steady["orders"],
+        "150 reads/s": steady["reads"],
+    }
+
+
+def statements(database_url: str, folder: Path) -> dict[str, Rate]:
+    tiers = 50
+    run_sql(database_url, HERE / "stock.sql", tiers=tiers)
+    place, whole = HERE / "place.sql", folder / "buy.sql"
+    whole.write_text(place.read_text() + (HERE / "pay.sql").read_text())
+    return {
+        SQL_PLACE: measure_statements(database_url, place, SECONDS, tiers=tiers),
+        SQL_BUY: measure_statements(database_url, whole, SECONDS, tiers=tiers),
+    }
+
+
+def ratios(rates: dict[str, Rate]) -> dict[str, float]:
+    bare = (rates[BARE].per_s + rates[BARE_AGAIN].per_s) / 2
+    return {
+        "GraphQL : bare route": rates[GRAPHQL].per_s / bare,
+        "page : bare route": rates[PAGE].per_s / bare,
+        "one hot concert : spread": rates[PLACE_HOT].per_s / rates[PLACE_SPREAD].per_s,
+        "place : its SQL": rates[PLACE_SPREAD].per_s / rates[SQL_PLACE].per_s,
+        "place + pay : its SQL": rates[BUY].per_s / rates[SQL_BUY].per_s,
     }
 
 
@@ -125,7 +162,7 @@ def scratch_database(system: System) -> str:
     subprocess.run([program("psql"), admin, "-q", "-c", "CREATE DATABASE bench"], check=True)
     url = admin.rpartition("/")[0] + "/bench"
     for service in ("catalog", "ordering"):
-        env = {**os.environ, "DATABASE_URL": url}
+        env = os.environ | {"DATABASE_URL": url}
         subprocess.run([sys.executable, "-m", f"services.{service}", "migrate"], cwd=ROOT, env=env, check=True)
     return url
 

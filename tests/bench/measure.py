@@ -1,22 +1,14 @@
-"""The measuring itself: requests by wrk, purchases by a client of our own, statements by pgbench, memory by /proc."""
+"""The measuring itself: requests by wrk, statements by pgbench, memory by /proc."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import secrets
-import statistics
 import subprocess
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from services.apphost.process import descendants
 from services.apphost.servers.postgres import program
-from services.apphost.system import System
-from tests.integration.shop import Shop, open_shop
 
 HERE = Path(__file__).parent
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -53,50 +45,15 @@ def graphql_script(folder: Path, query: str) -> Path:
     return path
 
 
-async def measure_purchases(system: System, seconds: float, *, buyers: int = 8) -> Rate:
-    """Orders placed and paid by so many buyers at once, spread over the concerts on sale."""
-    latencies: list[float] = []
-    errors: list[Any] = []
-    until = time.perf_counter() + seconds
-    async with open_shop(system.urls["gateway"]) as stranger:
-        concerts = await concerts_on_sale(stranger)
-    began = time.perf_counter()
-    await asyncio.gather(*(_buy_until(system, concerts, until, latencies, errors) for _ in range(buyers)))
-    took = time.perf_counter() - began
-    p99 = statistics.quantiles(latencies, n=100)[-1] if len(latencies) > 1 else float("nan")
-    return Rate(len(latencies) / took, p99 * 1000, len(errors))
+def run_sql(database_url: str, script: Path, **variables: object) -> None:
+    """Runs a script by psql, with its variables set."""
+    options = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
+    command = [program("psql"), database_url, "-q", "-v", "ON_ERROR_STOP=1", *options, "-f", str(script)]
+    subprocess.run(command, check=True)
 
 
-async def concerts_on_sale(shop: Shop) -> list[dict[str, Any]]:
-    query = "{ concerts(first: 100, filter: { availableOnly: true }) { nodes { id tiers { id available } } } }"
-    concerts: list[dict[str, Any]] = (await shop.data(query))["concerts"]["nodes"]
-    for concert in concerts:
-        concert["tiers"].sort(key=lambda tier: -int(tier["available"]))
-    return [concert for concert in concerts if concert["tiers"][0]["available"] > 200]
-
-
-async def _buy_until(
-    system: System, concerts: Sequence[dict[str, Any]], until: float, latencies: list[float], errors: list[Any]
-) -> None:
-    async with open_shop(system.urls["gateway"]) as shop:
-        await shop.register()
-        while time.perf_counter() < until:
-            concert = concerts[secrets.randbelow(len(concerts))]
-            began = time.perf_counter()
-            try:
-                order = await shop.place(concert, quantity=2)
-                answer = await shop.pay(order["id"])
-                assert answer["data"]["payOrder"]["status"] == "CONFIRMED", answer
-            except AssertionError as error:
-                errors.append(error)
-            else:
-                latencies.append(time.perf_counter() - began)
-
-
-def measure_statements(database_url: str, seconds: int, *, clients: int = 8, tiers: int = 50) -> Rate:
-    """The statements of one order by pgbench, on tables that the services' own migrations made."""
-    variable = ["-v", f"tiers={tiers}"]
-    subprocess.run([program("psql"), database_url, "-q", *variable, "-f", str(HERE / "stock.sql")], check=True)
+def measure_statements(database_url: str, script: Path, seconds: int, *, tiers: int, clients: int = 8) -> Rate:
+    """What pgbench reaches with a script, spread over so many tiers."""
     options = [
         "-n",
         "-M",
@@ -108,9 +65,11 @@ def measure_statements(database_url: str, seconds: int, *, clients: int = 8, tie
         "-D",
         f"tiers={tiers}",
         "-f",
-        str(HERE / "order.sql"),
+        str(script),
     ]
-    said = subprocess.run([program("pgbench"), *options, database_url], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [program("pgbench"), *options, "-f", str(script), database_url], capture_output=True, text=True, check=True
+    )
     rate = re.search(r"tps = ([\d.]+)", said.stdout)
     assert rate, said
     return Rate(float(rate[1]), float("nan"))

@@ -1,0 +1,118 @@
+"""Orders through the gateway, by an asyncio client of our own: as fast as they go, and at a steady pace."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.apphost.rush.stage import publish_concert
+from services.apphost.system import System
+from tests.bench.measure import Rate
+from tests.integration.shop import CONCERT, Shop, open_shop
+
+CATALOG_PAGE = "{ concerts(first: 20) { nodes { id slug title available } } }"
+
+
+@dataclass
+class Samples:
+    """Latencies in seconds of what succeeded, and what did not."""
+
+    latencies: list[float] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+
+    async def take(self, work: Awaitable[None]) -> None:
+        began = time.perf_counter()
+        try:
+            await work
+        except Exception as error:
+            self.errors.append(error)
+        else:
+            self.latencies.append(time.perf_counter() - began)
+
+    def rate(self, took_s: float) -> Rate:
+        p99 = statistics.quantiles(self.latencies, n=100)[-1] if len(self.latencies) > 1 else float("nan")
+        return Rate(len(self.latencies) / took_s, p99 * 1000, len(self.errors))
+
+
+async def make_concerts(system: System, count: int, tickets: int) -> list[dict[str, Any]]:
+    """Fresh concerts of one tier each."""
+    database = system.urls["catalog_database"]
+    made = [await publish_concert(database, tickets, f"bench {secrets.token_hex(4)}") for _ in range(count)]
+    return [{"id": concert.id, "tiers": [{"id": concert.tier_id}]} for concert in made]
+
+
+async def measure_orders(
+    system: System, concerts: Sequence[dict[str, Any]], seconds: float, *, buyers: int = 8, pay: bool
+) -> Rate:
+    """Orders of two tickets, placed (and paid) by so many buyers at once over the given concerts."""
+    samples = Samples()
+    async with _shops(system, buyers) as shops:
+        until = time.perf_counter() + seconds
+        began = time.perf_counter()
+        await asyncio.gather(*(_buy_until(until, shop, concerts, samples, pay=pay) for shop in shops))
+        return samples.rate(time.perf_counter() - began)
+
+
+async def measure_steady(
+    system: System, concerts: Sequence[dict[str, Any]], seconds: float, *, orders_per_s: int, reads_per_s: int
+) -> dict[str, Rate]:
+    """Orders and reads that arrive at a steady pace, whether earlier ones are answered or not."""
+    orders, reads = Samples(), Samples()
+    async with _shops(system, 16) as shops, asyncio.TaskGroup() as group:
+        group.create_task(
+            _paced(orders_per_s, seconds, lambda n: orders.take(_buy(shops[n % 16], concerts, pay=False)))
+        )
+        group.create_task(_paced(reads_per_s, seconds, lambda n: reads.take(_read(shops[n % 16], n))))
+    return {"orders": orders.rate(seconds), "reads": reads.rate(seconds)}
+
+
+async def concerts_on_sale(system: System) -> list[dict[str, Any]]:
+    """The demo concerts that have plenty of tickets left."""
+    async with open_shop(system.urls["gateway"]) as shop:
+        query = f"{{ concerts(first: 100, filter: {{ availableOnly: true }}) {{ nodes {{ {CONCERT} }} }} }}"
+        concerts: list[dict[str, Any]] = (await shop.data(query))["concerts"]["nodes"]
+    for concert in concerts:
+        concert["tiers"].sort(key=lambda tier: -int(tier["available"]))
+    return [concert for concert in concerts if concert["tiers"][0]["available"] > 200]
+
+
+async def _buy_until(
+    until: float, shop: Shop, concerts: Sequence[dict[str, Any]], samples: Samples, *, pay: bool
+) -> None:
+    while time.perf_counter() < until:
+        await samples.take(_buy(shop, concerts, pay=pay))
+
+
+async def _buy(shop: Shop, concerts: Sequence[dict[str, Any]], *, pay: bool) -> None:
+    order = await shop.place(concerts[secrets.randbelow(len(concerts))], quantity=2)
+    if pay:
+        answer = await shop.pay(order["id"])
+        assert answer["data"]["payOrder"]["status"] == "CONFIRMED", answer
+
+
+async def _read(shop: Shop, number: int) -> None:
+    await shop.data(CATALOG_PAGE if number % 2 else f"{{ concerts(first: {20 + number % 30}) {{ totalCount }} }}")
+
+
+async def _paced(per_s: int, seconds: float, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(per_s * seconds)):
+            await asyncio.sleep(max(0.0, began + number / per_s - time.perf_counter()))
+            group.create_task(work(number))
+
+
+@asynccontextmanager
+async def _shops(system: System, count: int) -> AsyncIterator[list[Shop]]:
+    """Clients, each logged in to an account of its own."""
+    async with AsyncExitStack() as stack:
+        shops = [await stack.enter_async_context(open_shop(system.urls["gateway"])) for _ in range(count)]
+        for shop in shops:
+            await shop.register()
+        yield shops
