@@ -54,22 +54,9 @@ def run_sql(database_url: str, script: Path, **variables: object) -> None:
 
 def measure_statements(database_url: str, script: Path, seconds: int, *, tiers: int, clients: int = 8) -> Rate:
     """What pgbench reaches with a script, spread over so many tiers."""
-    options = [
-        "-n",
-        "-M",
-        "prepared",
-        "-c",
-        str(clients),
-        "-T",
-        str(seconds),
-        "-D",
-        f"tiers={tiers}",
-        "-f",
-        str(script),
-    ]
-    said = subprocess.run(
-        [program("pgbench"), *options, "-f", str(script), database_url], capture_output=True, text=True, check=True
-    )
+    options = ["-n", "-M", "prepared", "-c", str(clients), "-T", str(seconds), "-D", f"tiers={tiers}"]
+    command = [program("pgbench"), *options, "-f", str(script), database_url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
     rate = re.search(r"tps = ([\d.]+)", said.stdout)
     assert rate, said
     return Rate(float(rate[1]), float("nan"))
