@@ -157,7 +157,7 @@ async def test_a_hanging_instance_costs_one_attempt_and_is_left_out() -> None:
         began = time.monotonic()
         for _ in range(8):
             await get(client)
-        assert time.monotonic() - began < 3 * QUICK.attempt_s
+        assert time.monotonic() - began < 6 * QUICK.attempt_s
     assert len(frozen.calls) == 1
     assert len(alive.calls) == 8
 

@@ -49,7 +49,7 @@ async def test_a_released_claim_is_free_at_once(seen: SeenEvents, event_id: str)
 async def test_a_dead_worker_s_claim_lapses(seen: SeenEvents, event_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CLAIM_S", 1)
     assert await seen.claim(event_id) is Claim.OURS
-    assert await asyncio.wait_for(seen.claim(event_id), 3) is Claim.OURS
+    assert await asyncio.wait_for(seen.claim(event_id), 10) is Claim.OURS
 
 
 async def test_a_frozen_redis_costs_little(event_id: str) -> None:
@@ -63,6 +63,6 @@ async def test_a_frozen_redis_costs_little(event_id: str) -> None:
         started = time.monotonic()
         assert await seen.claim(event_id) is Claim.UNKNOWN
         await seen.mark_sent(event_id)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 3  # redis-py's own patience is 60 s
         with pytest.raises(Exception, match=r".+"):
             await seen.ping()
