@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile # a file's tests share its servers
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -14,11 +15,11 @@ up: setup ## run the whole shop on this machine; Ctrl-C stops it
 
 .PHONY: test
 test: setup-tests ## run all tests, beside a running shop if need be
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not slow"
 
 .PHONY: test-unit
 test-unit: setup-tests ## run the tests that do not start the whole system
-	@$(BIN)/python -m pytest -m "not integration and not e2e"
+	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not integration and not e2e and not faults"
 
 .PHONY: test-integration
 test-integration: setup-tests ## run the tests that drive the whole system
@@ -27,6 +28,10 @@ test-integration: setup-tests ## run the tests that drive the whole system
 .PHONY: test-e2e
 test-e2e: setup-tests ## run the tests that buy tickets in Chromium
 	@$(BIN)/python -m pytest -m e2e
+
+.PHONY: test-faults
+test-faults: setup-tests ## kill, freeze and cut every part, and close the books after each
+	@$(BIN)/python -m pytest -m faults
 
 .PHONY: check
 check: setup ## check format, lint, types, imports, generated code, known vulnerabilities
