@@ -15,7 +15,7 @@ from services.apphost.process import Process, how_it_ended
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0  # before a crashed part starts again
 STABLE_S = 30.0  # a part that lived so long starts again at the first pause
-PART_STOP_S, ALL_STOP_S = 3.0, 8.0  # a Ctrl-C takes no longer than the second, whatever hangs
+PART_STOP_S, ALL_STOP_S = 2.5, 6.0  # a Ctrl-C takes no longer than the second, whatever hangs
 REPORT_EVERY_S = 5.0
 LOGS = "logs"
 HELD = "held"  # a file of a part's name in this folder keeps the part down

@@ -41,7 +41,7 @@ class Policy:
     connect_s: float = 2.0
     retries: int = 3
     backoff_s: float = 0.2
-    backoff_max_s: float = 5.0
+    backoff_max_s: float = 1.0  # who is asked to wait for longer passes that on: a person may still be watching
     break_after: int = 5  # failures in a row
     break_s: float = 5.0
 

@@ -24,6 +24,7 @@ ALGORITHM: Final = "HS256"
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - the name of a kind of token, not a token
 SERVICE_TOKEN_TYPE: Final = "svc+jwt"  # noqa: S105 - likewise
 MAX_TOKEN_BYTES: Final = 4096
+MAX_SUBJECT_CHARS: Final = 64
 DEFAULT_LEEWAY_S: Final = 30
 REALM: Final = "ticketflow"
 
@@ -109,7 +110,7 @@ class TokenVerifier:
             self._claims.validate(decoded.claims)
         except (JoseError, ValueError, TypeError) as error:
             raise _refused() from error
-        if decoded.header.get("typ") != self._typ:
+        if decoded.header.get("typ") != self._typ or not _is_name(decoded.claims["sub"]):
             raise _refused()
         return _principal(decoded.claims)
 
@@ -144,6 +145,11 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
         name=str(claims.get("name", "")),
         claims=claims,
     )
+
+
+def _is_name(subject: Any) -> bool:
+    """Whether it can be an account's or a service's name: nothing that a database or a log would choke on."""
+    return isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT_CHARS and subject.isprintable()
 
 
 def _refused() -> Unauthorized:

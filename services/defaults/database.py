@@ -10,14 +10,14 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar
 
 import asyncpg
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError
+from tortoise.exceptions import DBConnectionError, IntegrityError, TransactionManagementError
 from tortoise.migrations.api import migrate as tortoise_migrate
 
 from services.defaults.errors import Unavailable
@@ -84,8 +84,8 @@ class Database:
     @_guarded
     async def fetch(self, sql: str, *args: Any) -> list[dict[str, Any]]:
         """The rows, also those of `INSERT`, `UPDATE` or `DELETE … RETURNING`."""
-        async with self._slot():
-            return list(await self._client().execute_query_dict(sql, list(args)))
+        async with self._slot(), self._connection() as connection:
+            return [dict(row) for row in await connection.fetch(sql, *args)]
 
     async def fetch_one(self, sql: str, *args: Any) -> dict[str, Any] | None:
         """The first row, if there is one."""
@@ -95,7 +95,7 @@ class Database:
     @_guarded
     async def execute(self, sql: str, *args: Any) -> int:
         """How many rows the statement touched."""
-        async with self._slot(), self._client().acquire_connection() as connection:
+        async with self._slot(), self._connection() as connection:
             status = await connection.execute(sql, *args)
         return int(last) if (last := str(status).rsplit(" ", 1)[-1]).isdigit() else 0
 
@@ -106,7 +106,7 @@ class Database:
         try:
             async with self._slot():
                 token = self._in_transaction.set(True)
-                async with self._client()._in_transaction():
+                async with self._begun():
                     yield
         except _AWAY as error:
             raise _unavailable(error) from error
@@ -151,6 +151,34 @@ class Database:
             await lost.wait()
         finally:
             connection.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """The transaction's connection, or one of the pool; one that did not answer in time is given up.
+
+        On its way back into the pool it would be reset, which waits for the same silent server once more.
+        """
+        async with self._client().acquire_connection() as connection:
+            try:
+                yield connection
+            except TimeoutError:
+                connection.terminate()
+                raise
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[None]:
+        """Tortoise's transaction. Where BEGIN fails, Tortoise would keep the connection, and its place in the task."""
+        context = self._client()._in_transaction()
+        try:
+            await context.__aenter__()
+        except BaseException:
+            if hasattr(context, "token"):  # it had a connection already
+                context.client._connection.terminate()
+                await context.__aexit__(TransactionManagementError, None, None)  # so that it does not roll back
+            raise
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(context)
+            yield
 
     def _client(self) -> Any:
         return self._context.connections.get("default")

@@ -19,13 +19,14 @@ from quart.typing import ResponseReturnValue
 from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt
 from quart_schema import QuartSchema, RequestSchemaValidationError, document_response, hide
 from quart_schema.typing import PydanticDumpOptions
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
+from services.defaults.asgi import DeadlineMiddleware, HearOutMiddleware
 from services.defaults.auth import REALM, Principal, TokenVerifier, bearer_token
-from services.defaults.deadline import DEADLINE_HEADER, deadline_scope, parse_deadline
 from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, error_class, to_problem
 from services.defaults.health import Health
 from services.defaults.rate_limits import BoundedStore
+from services.defaults.sentences import finish, invalid_fields
 from services.defaults.telemetry import current_trace_id, trace_requests
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -76,7 +77,11 @@ class JsonRequest(Request):
     """Refuses what `json` or a codec chokes on as the bad request that it is."""
 
     async def get_json(self, *args: Any, **kwargs: Any) -> Any:
-        """The body's JSON; raises `BadRequest` where it is none, not UTF-8, or nested beyond reason."""
+        """The body's JSON. Raises `UnsupportedMediaType` where it is called something else, and `BadRequest`
+        where it is none, not UTF-8, or nested beyond reason.
+        """
+        if not self.is_json:
+            raise UnsupportedMediaType
         try:
             return await super().get_json(*args, **kwargs)
         except (UnicodeDecodeError, RecursionError) as error:
@@ -99,6 +104,7 @@ def create_http_app(
     """
     app = Quart(name, static_folder=None)
     app.request_class = JsonRequest
+    app.url_map.strict_slashes = False  # /orders/ is /orders
     app.config.update(
         MAX_CONTENT_LENGTH=max_body_bytes,
         BODY_TIMEOUT=BODY_TIMEOUT_S,
@@ -112,7 +118,7 @@ def create_http_app(
     app.register_blueprint(_probes)
     app.after_request(_set_security_headers)
     app.after_serving(_finish_writes)
-    app.asgi_app = trace_requests(_DeadlineMiddleware(app.asgi_app))  # type: ignore[method-assign] # Quart's own way to wrap
+    app.asgi_app = trace_requests(DeadlineMiddleware(HearOutMiddleware(app.asgi_app)))  # type: ignore[method-assign] # Quart's own way to wrap
     return app
 
 
@@ -186,14 +192,6 @@ def problem_response(error: AppError) -> Response:
     return response
 
 
-def invalid_fields(error: ValidationError) -> dict[str, str]:
-    """Each field at fault, by the path the sender knows (`lines.0.quantity`), with a sentence about it."""
-    return {
-        ".".join(str(part) for part in entry["loc"]) or "body": _sentence(entry["msg"])
-        for entry in error.errors(include_url=False, include_context=False, include_input=False)
-    }
-
-
 _probes = Blueprint("probes", __name__)
 
 
@@ -221,19 +219,6 @@ async def _alive() -> ResponseReturnValue:
 @public
 async def _docs_asset(name: str) -> Response:
     return await send_from_directory(swagger_ui_bundle.swagger_ui_path, name)
-
-
-class _DeadlineMiddleware:
-    """Gives everything that a request causes no more time than its caller has."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._name = DEADLINE_HEADER.lower().encode()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        value = next((v for k, v in scope.get("headers", ()) if k == self._name), b"")
-        with deadline_scope(parse_deadline(value.decode("latin-1"))):
-            await self._app(scope, receive, send)
 
 
 def _install_api_pages(app: Quart, *, enabled: bool) -> None:
@@ -280,7 +265,7 @@ async def _on_invalid_body(error: RequestSchemaValidationError) -> Response:
 async def _on_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     kind = error_class(status)
-    detail = _HTTP_SENTENCES.get(status) or _sentence(error.description or error.name)
+    detail = _HTTP_SENTENCES.get(status) or finish(error.description or error.name)
     response = problem_response(kind(detail, status=status))
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After"}:
@@ -324,8 +309,3 @@ def _is_trusted(address: str) -> bool:
     except ValueError:
         return False
     return any(parsed in network for network in current_app.config["TRUSTED_PROXIES"])
-
-
-def _sentence(text: str) -> str:
-    text = text.removeprefix("Value error, ").strip()
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")

@@ -24,7 +24,7 @@ from services.gateway.deps import MINUTE, Deps
 from services.gateway.engine import answer, prepare
 from services.gateway.faults import RequestError, to_graphql
 from services.gateway.graphiql import create_graphiql_blueprint
-from services.gateway.guard import is_public, judge, only_sessions
+from services.gateway.guard import is_public, judge
 from services.gateway.literals import write_out
 from services.gateway.outline import TooComplex
 
@@ -63,8 +63,7 @@ def create_graphql_blueprint(deps: Deps) -> Blueprint:
 async def _carry_out(deps: Deps) -> Answer:
     asked = read_request(await _body())
     outline = judge(asked.query, asked.variables, deps.query_limits)
-    # An access token that has ended must not keep its owner from renewing it.
-    principal, token = (None, None) if only_sessions(outline) else _caller(deps)
+    principal, token = _caller(deps)
     context = deps.context(principal=principal, token=token, client_address=client_address())
     return await answer(asked.query, asked.variables, context, asked.operation_name, public=is_public(outline))
 
@@ -105,11 +104,16 @@ def _caller(deps: Deps) -> tuple[Principal | None, str | None]:
     header = request.headers.get("Authorization")
     if header is None:
         return None, None
-    token = bearer_token(header)
-    return deps.verifier.verify(token), token
+    try:
+        token = bearer_token(header)
+        return deps.verifier.verify(token), token
+    except Unauthorized:
+        return None, None  # a stranger: what is public stays so, and the rest asks to log in
 
 
 def _respond(outcome: Answer) -> Response:
+    if _was_refused(outcome.result):  # what was not carried out has no data (GraphQL, 7.1)
+        outcome = Answer({"errors": outcome.result["errors"]})
     response = Response(outcome.encoded, status=_status(outcome.result), content_type=JSON)
     waits = [error["extensions"].get("retryAfter", 0) for error in outcome.result.get("errors", ())]
     if any(waits):
@@ -121,15 +125,18 @@ def _status(result: Mapping[str, Any]) -> int:
     errors = result.get("errors", ())
     if any(error["extensions"]["code"] == "RATE_LIMITED" for error in errors):
         return 429
-    refused = result["data"] is None and any(isinstance(error, RequestError) for error in errors)
-    return 400 if refused else 200
+    return 400 if _was_refused(result) else 200
+
+
+def _was_refused(result: Mapping[str, Any]) -> bool:
+    errors = result.get("errors", ())
+    return result.get("data") is None and any(isinstance(error, RequestError) for error in errors)
 
 
 def refusal(error: AppError) -> Response:
     """The answer to a request that is not carried out."""
-    response = _respond(Answer({"data": None, "errors": [to_graphql(error)]}))
-    # To GraphQL clients, who is not let in was answered; 401 is not among the contract's statuses.
-    response.status_code = 200 if isinstance(error, Unauthorized) else error.status
+    response = _respond(Answer({"errors": [to_graphql(error)]}))
+    response.status_code = error.status
     return response
 
 

@@ -43,7 +43,7 @@ class RequestError(dict[str, Any]):
 
 async def coerce_error(exception: Exception, error: dict[str, Any]) -> dict[str, Any]:
     """What the client is told of one error (https://spec.graphql.org/October2021/#sec-Errors)."""
-    place = {"path": error.get("path"), "locations": error.get("locations", [])}
+    place = {name: error[name] for name in ("path", "locations") if error.get(name)}
     if _is_about_the_request(exception):
         return RequestError(to_graphql(Invalid(_without_echo(error["message"]))) | place)
     return to_graphql(_cause(exception)) | place

@@ -36,7 +36,6 @@ MAX_NESTING: Final = 32  # brackets of every kind; bounds the reader's recursion
 MAX_DIRECTIVES: Final = 20
 
 PUBLIC_FIELDS: Final = frozenset({"concerts", "concert", "concertFacets", "__typename"})
-SESSION_FIELDS: Final = frozenset({"register", "login", "refreshToken", "logout", "__typename"})
 
 INTROSPECTION_FIELDS: Final = frozenset({"__schema", "__type"})
 MAX_INTROSPECTIONS: Final = 2
@@ -110,14 +109,6 @@ def is_public(outline: Outline) -> bool:
     """Whether the answer depends on nobody who asks: only queries of what the shop shows to all."""
     return all(
         operation.kind == "query" and root_fields(operation, outline).keys() <= PUBLIC_FIELDS
-        for operation in outline.operations
-    )
-
-
-def only_sessions(outline: Outline) -> bool:
-    """Whether it only begins, renews or ends a session, for which no token is asked."""
-    return all(
-        operation.kind == "mutation" and root_fields(operation, outline).keys() <= SESSION_FIELDS
         for operation in outline.operations
     )
 

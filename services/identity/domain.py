@@ -70,25 +70,30 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True)
 class TokenState:
-    """A stored refresh token by the database's clock. `spent_ago_s` is None while it is unspent."""
+    """A stored refresh token by the database's clock. `spent_ago_s` is None while it is unspent.
+
+    `outlived`: its successor is spent too.
+    """
 
     revoked: bool
     expired: bool
     spent_ago_s: float | None
+    outlived: bool = False
 
 
 def refusal(state: TokenState | None, *, leeway_s: float) -> Refusal:
     """Why a token that could not be rotated is refused; `leeway_s` is how long a late twin is forgiven.
 
     A spent token is judged before its expiry: a copy that turns up late is a copy all the same
-    (RFC 9700, 4.14.2).
+    (RFC 9700, 4.14.2). A second tab presents the token that was just spent, never the one before that.
     """
     if state is None:
         return Refusal.UNKNOWN
     if state.revoked:
         return Refusal.REVOKED
     if state.spent_ago_s is not None:
-        return Refusal.SUPERSEDED if state.spent_ago_s <= leeway_s else Refusal.REPLAYED
+        twin = state.spent_ago_s <= leeway_s and not state.outlived
+        return Refusal.SUPERSEDED if twin else Refusal.REPLAYED
     return Refusal.EXPIRED
 
 

@@ -84,7 +84,9 @@ SELECT users.id, users.email, users.name FROM spent JOIN users ON users.id = spe
 _SELECT_STATE = """
 SELECT family.revoked_at IS NOT NULL AS revoked,
        least(token.expires_at, family.expires_at) <= now() AS expired,
-       extract(epoch FROM now() - token.spent_at)::float8 AS spent_ago_s
+       extract(epoch FROM now() - token.spent_at)::float8 AS spent_ago_s,
+       EXISTS (SELECT FROM refresh_tokens AS later WHERE later.family_id = token.family_id
+               AND later.created_at > token.created_at AND later.spent_at IS NOT NULL) AS outlived
 FROM refresh_tokens AS token JOIN token_families AS family ON family.id = token.family_id
 WHERE token.token_hash = $1
 """
@@ -174,7 +176,7 @@ class Store:
 
     async def select_token_state(self, token_hash: str) -> TokenState | None:
         row = await self._database.fetch_one(_SELECT_STATE, token_hash)
-        return TokenState(row["revoked"], row["expired"], row["spent_ago_s"]) if row else None
+        return TokenState(**row) if row else None
 
     async def revoke_family(self, token_hash: str, reason: RevokeReason, origin: Origin) -> UUID | None:
         """Ends the family that a token belongs to; whose it was, or None if there was nothing to end.

@@ -38,8 +38,9 @@ def deadline(moment: datetime, concert: ConcertInfo) -> str:
 
 
 def place(concert: ConcertInfo) -> str:
-    """As in "Columbiahalle, Columbiadamm 13, Berlin"."""
-    parts = (one_line(part) for part in (concert.venue, concert.address, concert.city))
+    """As in "Columbiahalle, Columbiadamm 13, Berlin"; an address that names the city needs it no second time."""
+    venue, address, city = (one_line(part) for part in (concert.venue, concert.address, concert.city))
+    parts = (venue, address, "" if city in address else city)
     return ", ".join(part for part in parts if part)
 
 

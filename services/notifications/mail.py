@@ -161,5 +161,5 @@ def _attach_documents(mail: EmailMessage, event: OrderConfirmed, link: str) -> N
         "text",
         "calendar",
         filename=f"concert-{name}.ics",
-        params={"method": "PUBLISH"},
+        params={"method": "PUBLISH", "charset": "utf-8"},
     )

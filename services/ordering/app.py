@@ -33,10 +33,10 @@ from services.defaults.http import (
     client_address,
     create_http_app,
     documented_problems,
-    invalid_fields,
     principal,
     run_to_completion,
 )
+from services.defaults.sentences import invalid_fields
 from services.ordering.cards import Card, read_card
 from services.ordering.document import order_document
 from services.ordering.domain import Buyer, Order, Wanted

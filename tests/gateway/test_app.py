@@ -207,11 +207,11 @@ def forged(**changes: Any) -> str:
         "Bearer " + forged(typ="svc+jwt"),
     ],
 )
-async def test_a_bad_token_is_refused_even_where_none_is_needed(client: Client, shop: Shop, header: str) -> None:
-    for query in ("{ me { id } }", CONCERTS):
-        status, body = await ask(client, query, headers={"Authorization": header})
-        assert (status, code_of(body), body["data"]) == (200, "UNAUTHENTICATED", None)
-    assert not shop.catalog.searches
+async def test_a_bad_token_makes_a_stranger_who_sees_what_all_may_see(client: Client, header: str) -> None:
+    status, body = await ask(client, "{ me { id } }", headers={"Authorization": header})
+    assert (status, code_of(body), body["data"]) == (200, "UNAUTHENTICATED", None)
+    status, body = await ask(client, CONCERTS, headers={"Authorization": header})
+    assert (status, body.get("errors")) == (200, None)
 
 
 async def test_an_expired_token_does_not_keep_its_owner_from_renewing_it(client: Client, expired_token: str) -> None:

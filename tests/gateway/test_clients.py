@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -219,8 +220,18 @@ async def test_placing_and_paying_carry_their_key() -> None:
     assert http.requests == [("POST", "/orders", placed), ("POST", f"/orders/{ORDER_ID}/payment", paid)]
 
 
-@pytest.mark.parametrize("key", ["", "a\r\nX-Evil: 1", "é", "x" * 201, "\x00"])
-async def test_a_key_that_no_header_can_carry_is_invalid(key: str) -> None:
+@pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "é", "\x00", "two words", "\ud800"])
+async def test_a_key_that_no_header_can_carry_travels_in_another_form(key: str) -> None:
+    http = FakeHttp(ORDER)
+    for _ in range(2):
+        await HttpOrdering(http).place_order("at", concert_id="c1", lines=[], idempotency_key=key)
+    sent = {options["idempotency_key"] for _, _, options in http.requests}
+    assert len(sent) == 1
+    assert re.fullmatch(r"sha256-[0-9a-f]{64}", sent.pop())
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+async def test_a_key_too_short_or_too_long_is_invalid(key: str) -> None:
     http = FakeHttp(ORDER)
     with pytest.raises(Invalid) as raised:
         await HttpOrdering(http).place_order("at", concert_id="c1", lines=[], idempotency_key=key)

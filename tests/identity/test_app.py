@@ -277,7 +277,7 @@ async def test_a_body_that_is_no_such_thing_is_refused(client: Client, path: str
 
 async def test_a_form_is_not_json(client: Client) -> None:
     response = await client.post("/login", form=LOGIN)
-    assert (response.status_code, (await problem_of(response))["code"]) == (422, "INVALID")
+    assert (response.status_code, (await problem_of(response))["code"]) == (415, "INVALID")
 
 
 async def test_half_a_surrogate_pair_is_nobody_s_password_or_token(client: Client) -> None:

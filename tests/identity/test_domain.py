@@ -173,6 +173,7 @@ def test_any_registration_is_accepted_or_refused_with_reasons(email: str, passwo
         (TokenState(revoked=False, expired=False, spent_ago_s=0), Refusal.SUPERSEDED),
         (TokenState(revoked=False, expired=False, spent_ago_s=10), Refusal.SUPERSEDED),
         (TokenState(revoked=False, expired=False, spent_ago_s=10.1), Refusal.REPLAYED),
+        (TokenState(revoked=False, expired=False, spent_ago_s=1, outlived=True), Refusal.REPLAYED),
         (TokenState(revoked=False, expired=True, spent_ago_s=3600), Refusal.REPLAYED),
         (TokenState(revoked=False, expired=True, spent_ago_s=None), Refusal.EXPIRED),
     ],

@@ -117,6 +117,13 @@ async def test_a_body_beyond_the_limit_is_413(shop: Shop) -> None:
         assert response.status == 413
 
 
+async def test_clients_that_send_too_much_again_and_again_are_told_each_time(shop: Shop) -> None:
+    for _ in range(5):  # over one connection, which must neither break nor be reset
+        body = io.BytesIO(b" " * 3_000_000)
+        async with shop.http.post(f"{shop.gateway}/graphql", data=body) as response:
+            assert response.status in {413, 415}
+
+
 async def test_a_batch_is_refused(shop: Shop) -> None:
     status, body = await shop.post_graphql([{"query": "{ me { id } }"}] * 2)
     assert status == 400

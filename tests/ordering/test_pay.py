@@ -24,6 +24,7 @@ from tests.ordering.flows import (
     state,
 )
 from tests.ordering.support import (
+    BUYER,
     DECLINED,
     POOR,
     STRANGER,
@@ -51,6 +52,15 @@ async def test_the_same_payment_is_answered_from_memory(deps: Deps, provider: Fa
     first, second = await pay(deps, order_id), await pay(deps, order_id)
     assert second == Answer(first.document, replayed=True)
     assert len(provider.charges) == 1
+
+
+async def test_a_payment_repeated_after_the_cancellation_shows_no_codes(deps: Deps) -> None:
+    order_id = await placed(deps)
+    await pay(deps, order_id)
+    await cancel_order(deps, BUYER.id, order_id)
+    document = (await pay(deps, order_id)).document
+    assert document["status"] == "CANCELLED"
+    assert [ticket["code"] for ticket in document["tickets"]] == [None] * len(document["tickets"])
 
 
 @pytest.mark.parametrize("lease_s", [0, 30])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -41,6 +42,8 @@ class GrpcCatalog:
             raise
 
     async def get_concert(self, *, concert_id: str = "", slug: str = "") -> Node | None:
+        if concert_id and not _is_uuid(concert_id):
+            return None  # to clients an id is opaque: one that cannot be is one that is not
         try:
             answer = await self._calls.call("GetConcert", pb.GetConcertRequest(id=concert_id, slug=slug))
         except NotFound:
@@ -50,6 +53,14 @@ class GrpcCatalog:
     async def get_concerts(self, ids: Sequence[str]) -> dict[str, Node]:
         answer = await self._calls.call("BatchGetConcerts", pb.BatchGetConcertsRequest(ids=ids))
         return {concert.id: to_concert(concert) for concert in answer.concerts}
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def to_list_request(search: ConcertSearch) -> pb.ListConcertsRequest:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -26,19 +29,15 @@ class HttpOrdering:
 
     async def place_order(self, token: str, *, concert_id: str, lines: Sequence[Node], idempotency_key: str) -> Node:
         body = {"concertId": concert_id, "lines": lines}
-        answer = await self._calls.request(
-            "POST", "/orders", json=body, token=token, idempotency_key=_header_value(idempotency_key)
-        )
+        key = _header_value(idempotency_key)
+        with _as_the_schema_calls_it():
+            answer = await self._calls.request("POST", "/orders", json=body, token=token, idempotency_key=key)
         return to_order(answer.body)
 
     async def pay_order(self, token: str, order_id: str, *, card: Node, idempotency_key: str) -> Node:
-        answer = await self._calls.request(
-            "POST",
-            f"{_path(order_id)}/payment",
-            json={"card": card},
-            token=token,
-            idempotency_key=_header_value(idempotency_key),
-        )
+        path, key = f"{_path(order_id)}/payment", _header_value(idempotency_key)
+        with _as_the_schema_calls_it():
+            answer = await self._calls.request("POST", path, json={"card": card}, token=token, idempotency_key=key)
         return to_order(answer.body)
 
     async def cancel_order(self, token: str, order_id: str) -> Node:
@@ -113,9 +112,22 @@ def _path(order_id: str) -> str:
         raise NotFound("There is no such order.") from None
 
 
+@contextmanager
+def _as_the_schema_calls_it() -> Iterator[None]:
+    """What ordering says of its header is, to GraphQL clients, about an input field."""
+    try:
+        yield
+    except Invalid as error:
+        if sentence := error.fields.pop("Idempotency-Key", None):
+            error.fields["idempotencyKey"] = sentence
+        raise
+
+
 def _header_value(key: str) -> str:
-    """The idempotency key as a header can carry it. Raises `Invalid`."""
-    if 1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable():
+    """The idempotency key as a header can carry it: in another form where it is no plain ASCII. Raises `Invalid`."""
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
+        sentence = f"Use 1 to {MAX_KEY_CHARS} characters."
+        raise Invalid("The idempotency key cannot be used.", fields={"idempotencyKey": sentence})
+    if re.fullmatch(r"[!-~]+", key):
         return key
-    sentence = f"Use 1 to {MAX_KEY_CHARS} printable ASCII characters."
-    raise Invalid("The idempotency key cannot be used.", fields={"idempotencyKey": sentence})
+    return "sha256-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

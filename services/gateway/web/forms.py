@@ -105,6 +105,9 @@ def read_card(fields: Fields) -> Card:
     return Card(number, f"{month.zfill(2)}/{year[-2:]}", cvc)
 
 
+MAX_TYPED = 12  # characters of a quantity that are shown again
+
+
 def read_quantities(fields: Fields, concert: Concert) -> dict[str, int]:
     """How many tickets of which tier. Raises `Invalid` with every field at fault."""
     problems: dict[str, str] = {}
@@ -121,8 +124,15 @@ def read_quantities(fields: Fields, concert: Concert) -> dict[str, int]:
     if not total:
         raise Invalid("Choose how many tickets you would like, then hold them.")
     if total > MAX_TICKETS:
-        raise Invalid(f"One order holds at most {MAX_TICKETS} tickets; you chose {total}.")
+        sentence = f"One order holds at most {MAX_TICKETS} tickets; you chose {total}."
+        raise Invalid(sentence, fields={QUANTITY_PREFIX + tier: "Choose fewer." for tier in chosen})
     return chosen
+
+
+def typed_quantities(fields: Fields, concert: Concert) -> dict[str, str]:
+    """The fields of the choice as they were typed, to show them again beside what is wrong with them."""
+    names = [QUANTITY_PREFIX + tier.id for tier in concert.tiers]
+    return {name: fields[name].strip()[:MAX_TYPED] for name in names if name in fields}
 
 
 def kept_quantities(fields: Fields, concert: Concert) -> dict[str, int]:

@@ -13,11 +13,11 @@ from services.gateway.web.calendar_file import calendar_file
 from services.gateway.web.forms import (
     QUANTITY_PREFIX,
     Form,
-    kept_quantities,
     key_of,
     new_key,
     read_card,
     read_quantities,
+    typed_quantities,
 )
 from services.gateway.web.listing import MAX_CURSOR, MAX_TRAIL
 from services.gateway.web.order_state import Phase, about_money, phase_of, story, why_cancelled
@@ -53,8 +53,7 @@ async def _choose_again(site: Site, visitor: Visitor, concert: Concert, error: A
         raise error
     # What is left has changed, or the answer would be another: look again before asking again.
     current = await site.shop.concert(visitor.caller, slug=concert.slug)
-    chosen = kept_quantities(visitor.fields, current)
-    values = {QUANTITY_PREFIX + tier: str(quantity) for tier, quantity in chosen.items()}
+    values = typed_quantities(visitor.fields, current)
     form = Form(values=values, errors=error.fields, message=error.message, key=new_key())
     return concert_page(site, visitor, current, form, status=error.status)
 

@@ -13,6 +13,7 @@ from tortoise.exceptions import IntegrityError
 
 from services.defaults.errors import Conflict, NotFound, Unavailable
 from services.ordering.cards import Card
+from services.ordering.document import order_document
 from services.ordering.domain import (
     OPEN_PAYMENTS,
     Buyer,
@@ -46,14 +47,22 @@ async def pay_order(deps: Deps, buyer: Buyer, order_id: UUID, key: str, card: Ca
     # Card data may not be kept, hashed or not: a hash of 16 digits is soon undone.
     request = fingerprint({"orderId": str(order_id), "last4": card.last4, "brand": card.brand})
     wanted = Claim(buyer.id, OPERATION, key, request)
-    if earlier := await claim(deps, wanted):
-        return earlier
+    if await claim(deps, wanted):
+        # The order as it is now: one that was cancelled since must not show the codes of the answer of then.
+        return Answer(order_document(await _read(deps, order_id)), replayed=True)
     async with released_on_failure(deps, wanted):
         order, payment = await _begin(deps, buyer, order_id, key, card)
         deps.reached("pay.started")
         charge = await _charge(deps, order, payment, card)
         deps.reached("pay.charged")
         return Answer(await settle(deps, payment, charge))
+
+
+async def _read(deps: Deps, order_id: UUID) -> Order:
+    order = await orders.select_order(deps.db, order_id)
+    if order is None:
+        raise NotFound("There is no such order.")
+    return order
 
 
 async def _begin(deps: Deps, buyer: Buyer, order_id: UUID, key: str, card: Card) -> tuple[Order, Payment]:

@@ -91,7 +91,7 @@ async def _stored_answer(db: Database, claim: Claim) -> Stored:
     )
     if row and row["fingerprint"] != claim.fingerprint:
         raise Invalid(
-            "This Idempotency-Key was used for another request.",
+            "This was sent once already, with another choice. Look at your orders, or send it anew.",
             fields={"Idempotency-Key": "Use a new key for a new request."},
         )
     if row is None or row["status"] is None:
