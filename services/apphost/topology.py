@@ -39,7 +39,8 @@ def environments(site: Site) -> dict[str, dict[str, str]]:
         | cache
         | users
         | unlimited("LOGIN", "LOGIN_ADDRESS", "REGISTER", "REFRESH", "READ")
-            | {"LOGIN_ACCOUNT_LIMIT": "30"}  # wrong guesses at one account, which a test may make some of,
+        # Wrong guesses at one account, of which a test may make some.
+        | {"LOGIN_ACCOUNT_LIMIT": "30"},
         "ordering": database(site, "ordering")
         | broker
         | users
