@@ -40,6 +40,7 @@ check: setup ## check format, lint, types, imports, generated code, known vulner
 	@$(BIN)/mypy --no-error-summary
 	@scripts/check_imports.sh
 	@scripts/check_generated.sh
+	@! command -v terraform >/dev/null || terraform fmt -check -recursive terraform
 	@$(BIN)/python scripts/audit.py
 
 .PHONY: format
@@ -58,6 +59,10 @@ docs: setup ## write the settings tables into README.md
 .PHONY: lock
 lock: setup ## compile pyproject.toml into requirements.lock
 	@uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --quiet -o requirements.lock
+
+.PHONY: deploy
+deploy: setup ## run a release on a Nomad cluster: ENVIRONMENT=dev RELEASE=1.2.3
+	@nomad/deploy.sh $(ENVIRONMENT) $(RELEASE)
 
 .PHONY: bench
 bench: setup-bench ## measure speed and memory, beside their yardsticks

@@ -39,6 +39,8 @@ apt-get -qq update >"$kept/log" 2>&1 || fail
 for wanted in redis-server rabbitmq-server; do
     if will_install "$@"; then units="$units $wanted"; fi
 done
+wanted=nginx-light
+if will_install "$@"; then units="$units nginx"; fi
 wanted=postgresql
 if will_install "$@"; then
     install postgresql-common

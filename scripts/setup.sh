@@ -41,7 +41,10 @@ missing_packages() {
         command -v c++ >/dev/null || echo g++
     fi
     case $wanted_for in
-    --tests) command -v chromium >/dev/null || echo chromium ;;
+    --tests)
+        command -v chromium >/dev/null || echo chromium
+        command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
+        ;;
     --bench) command -v wrk >/dev/null || echo wrk ;;
     esac
 }

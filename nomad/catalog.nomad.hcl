@@ -1,0 +1,195 @@
+# Concerts, tickets and holds, over gRPC; health and liveness over HTTP at a port of their own.
+
+variable "driver" {
+  type    = string
+  default = "raw_exec"
+  validation {
+    condition     = contains(["raw_exec", "exec", "docker"], var.driver)
+    error_message = "Driver must be raw_exec, exec or docker."
+  }
+}
+variable "datacenters" {
+  type    = list(string)
+  default = ["dc1"]
+}
+variable "namespace" { # null: the default one
+  type    = string
+  default = null
+}
+variable "environment" {
+  type    = string
+  default = "development"
+}
+variable "release" {
+  type    = string
+  default = "dev"
+}
+variable "home" { # the release's code with its .venv, on the node or in the image
+  type    = string
+  default = "/opt/ticketflow"
+}
+variable "image" { # for the docker driver
+  type    = string
+  default = "ticketflow:dev"
+}
+variable "count" {
+  type    = number
+  default = 2
+}
+
+locals {
+  native = var.driver != "docker"
+}
+
+job "catalog" {
+  datacenters = var.datacenters
+  namespace   = var.namespace
+  type        = "service"
+
+  meta {
+    release = var.release
+  }
+
+  constraint {
+    attribute = "${attr.kernel.name}"
+    value     = "linux"
+  }
+
+  spread { attribute = "${node.unique.id}" }
+
+  update {
+    max_parallel      = 1
+    canary            = 1
+    auto_promote      = true
+    auto_revert       = true
+    health_check      = "checks"
+    min_healthy_time  = "10s"
+    healthy_deadline  = "2m"
+    progress_deadline = "5m"
+  }
+
+  group "grpc" {
+    count          = var.count
+    shutdown_delay = "5s" # out of Consul first, SIGTERM after that
+
+    scaling {
+      enabled = true
+      min     = 1
+      max     = 6
+    }
+
+    restart {
+      attempts = 3
+      interval = "5m"
+      delay    = "10s"
+      mode     = "fail" # then somewhere else, by reschedule
+    }
+
+    reschedule {
+      delay          = "15s"
+      delay_function = "exponential"
+      max_delay      = "10m"
+      unlimited      = true
+    }
+
+    network {
+      port "grpc" {}
+      port "admin" {}
+    }
+
+    service {
+      name        = "catalog"
+      port        = "grpc"
+      tags        = ["grpc"]
+      canary_tags = ["grpc", "canary"]
+
+      meta {
+        release = var.release
+        alloc   = "${NOMAD_ALLOC_ID}"
+      }
+
+      check { # grpc.health.v1, asked by Consul
+        name         = "ready"
+        type         = "grpc"
+        grpc_service = "ticketflow.catalog.v1.Catalog"
+        interval     = "5s"
+        timeout      = "2s"
+      }
+
+      check { # only a process that is stuck is restarted, not one whose database is away
+        name     = "live"
+        type     = "http"
+        port     = "admin"
+        path     = "/alive"
+        interval = "10s"
+        timeout  = "2s"
+        check_restart {
+          limit = 3
+          grace = "60s"
+        }
+      }
+    }
+
+    task "app" {
+      driver       = var.driver
+      kill_signal  = "SIGTERM"
+      kill_timeout = "45s" # the client's max_kill_timeout must allow it
+
+      config {
+        command = "${var.home}/.venv/bin/python"
+        args    = ["-m", "services.catalog"]
+        image   = local.native ? null : var.image
+        ports   = local.native ? null : ["grpc", "admin"]
+      }
+
+      env {
+        ENVIRONMENT      = var.environment
+        RELEASE          = var.release
+        HOST             = local.native ? "${NOMAD_IP_grpc}" : "0.0.0.0"
+        PORT             = "${NOMAD_PORT_grpc}"
+        ADMIN_PORT       = "${NOMAD_PORT_admin}"
+        ADVERTISE        = "${NOMAD_ADDR_grpc}"
+        CONSUL_REGISTER  = "off" # Nomad registers; never both
+        DRAIN_S          = "2"  # shutdown_delay has already made callers look away
+        GRACE_S          = "20" # kill_timeout is above both
+        LOG_FORMAT       = "json"
+        PYTHONPATH       = var.home
+        PYTHONUNBUFFERED = "1"
+      }
+
+      template { # a rotated secret restarts each instance at a moment of its own
+        data        = <<EOT
+{{ with key "ticketflow/secrets/database/catalog" }}DATABASE_URL=postgres://catalog:{{ . }}@{{ key "ticketflow/servers/postgres" }}/catalog{{ end }}
+{{ with key "ticketflow/secrets/redis" }}REDIS_URL=redis://default:{{ . }}@{{ key "ticketflow/servers/redis" }}/0{{ end }}
+{{ with key "ticketflow/secrets/service-token" }}SERVICE_TOKEN_SECRET={{ . }}{{ end }}
+EOT
+        destination = "secrets/catalog.env"
+        env         = true
+        perms       = "0600"
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+        data        = <<EOT
+{{ range safeLs "ticketflow/config/catalog" }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}
+EOT
+        destination = "local/config.env"
+        env         = true
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+
+      resources {
+        cpu    = 200
+        memory = 256 # 75 to 95 MiB idle, as `make bench` measures
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+#!/bin/bash
+# Deploys a release, job after job, and ends well only if that very release runs and is healthy in the end.
+#   nomad/deploy.sh [-v NAME=VALUE]… ENVIRONMENT RELEASE [JOB…]
+# ENVIRONMENT is a file of nomad/vars; without JOBs: all that the environment has, servers first. A variable (-v) goes
+# to each job that declares it, such as -v home=/opt/ticketflow/1.4.0 -v image=registry.example.com/ticketflow:1.4.0.
+# Nomad is found by NOMAD_ADDR, NOMAD_TOKEN, NOMAD_NAMESPACE …, as its own command does.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+servers=(postgres redis rabbitmq)
+services=(payments catalog identity ordering notifications gateway)
+edge=(ingress backup)
+
+say() { echo "deploy: $*"; }
+die() {
+    echo "deploy: $*" >&2
+    exit 1
+}
+
+usage() {
+    sed -n '3s/^# */usage: /p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+}
+
+given=()
+while getopts v: option; do
+    case $option in
+    v) given+=("$OPTARG") ;;
+    *) usage ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -ge 2 ] || usage
+environment=$1 release=$2
+shift 2
+var_file="$here/vars/$environment.hcl"
+[ -f "$var_file" ] || die "there is no environment $environment: nomad/vars/ has $(cd "$here/vars" && echo *.hcl)"
+for program in nomad python3; do
+    command -v "$program" >/dev/null || die "$program is not on PATH"
+done
+
+# In development the shop needs somebody who takes its mails, and something to sell.
+if [ "$environment" = dev ]; then
+    jobs=("${servers[@]}" mailbox migrate seed "${services[@]}" "${edge[@]}")
+else
+    jobs=("${servers[@]}" migrate "${services[@]}" "${edge[@]}")
+fi
+[ $# = 0 ] || jobs=("$@")
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+file_of() { echo "$here/$1.nomad.hcl"; }
+declares() { grep -q "^variable \"$2\"" "$(file_of "$1")"; }
+
+# Nomad refuses a variable that a job does not declare, so each job gets a file with its own.
+write_variables() {
+    awk 'NR == FNR { if ($1 == "variable") { gsub(/"/, "", $2); declared[$2] = 1 } next } $1 in declared' \
+        "$(file_of "$1")" "$var_file" >"$work/$1.hcl"
+}
+
+# What the command line says of the job, in the array `options`.
+set_options() {
+    options=("-var-file=$work/$1.hcl")
+    if declares "$1" release; then options+=(-var "release=$release"); fi
+    if [ -n "${NOMAD_NAMESPACE:-}" ]; then options+=(-var "namespace=$NOMAD_NAMESPACE"); fi
+    for pair in ${given[@]+"${given[@]}"}; do
+        if declares "$1" "${pair%%=*}"; then options+=(-var "$pair"); fi
+    done
+}
+
+validate() {
+    [ -f "$(file_of "$1")" ] || die "there is no job $1"
+    write_variables "$1"
+    set_options "$1"
+    nomad job validate "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 || die "$1 is not valid: $(cat "$work/said")"
+}
+
+# Only what was planned is run: if somebody else changes the job in between, the index differs and Nomad refuses.
+deploy() {
+    local code=0 index
+    set_options "$1"
+    nomad job plan "${options[@]}" "$(file_of "$1")" >"$work/plan" 2>&1 || code=$?
+    [ "$code" -le 1 ] || die "$1 cannot be planned: $(cat "$work/plan")"
+    if [ "$code" = 0 ]; then
+        say "$1: nothing to change"
+    else
+        index=$(sed -n 's/^Job Modify Index: *//p' "$work/plan")
+        [ -n "$index" ] || die "$1: the plan names no index: $(cat "$work/plan")"
+        nomad job run -detach -preserve-counts "-check-index=$index" "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 ||
+            die "$1 was refused: $(cat "$work/said")"
+    fi
+    if declares "$1" release; then
+        python3 "$here/verdict.py" "$1" --release "$release" || die "stopped at $1; the jobs after it are as they were"
+    else
+        python3 "$here/verdict.py" "$1" || die "stopped at $1; the jobs after it are as they were"
+    fi
+}
+
+for job in "${jobs[@]}"; do validate "$job"; done
+for job in "${jobs[@]}"; do deploy "$job"; done
+say "release $release runs in $environment"

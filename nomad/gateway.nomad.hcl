@@ -1,0 +1,224 @@
+# The shop at the edge: pages and GraphQL. Keeps nothing; scale it with the number of visitors.
+
+variable "driver" {
+  type    = string
+  default = "raw_exec"
+  validation {
+    condition     = contains(["raw_exec", "exec", "docker"], var.driver)
+    error_message = "Driver must be raw_exec, exec or docker."
+  }
+}
+variable "datacenters" {
+  type    = list(string)
+  default = ["dc1"]
+}
+variable "namespace" { # null: the default one
+  type    = string
+  default = null
+}
+variable "environment" {
+  type    = string
+  default = "development"
+}
+variable "release" {
+  type    = string
+  default = "dev"
+}
+variable "home" { # the release's code with its .venv, on the node or in the image
+  type    = string
+  default = "/opt/ticketflow"
+}
+variable "image" { # for the docker driver
+  type    = string
+  default = "ticketflow:dev"
+}
+variable "count" {
+  type    = number
+  default = 2
+}
+variable "public_url" {
+  type    = string
+  default = "http://localhost:8080"
+}
+variable "trusted_proxies" { # where the ingress, and any balancer before it, runs
+  type    = list(string)
+  default = ["127.0.0.0/8"]
+}
+variable "limits" { # open: a load test from one machine does not reach them
+  type    = string
+  default = "strict"
+  validation {
+    condition     = contains(["strict", "open"], var.limits)
+    error_message = "Limits must be strict or open."
+  }
+}
+
+locals {
+  native = var.driver != "docker"
+  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+}
+
+job "gateway" {
+  datacenters = var.datacenters
+  namespace   = var.namespace
+  type        = "service"
+
+  meta {
+    release = var.release
+  }
+
+  constraint {
+    attribute = "${attr.kernel.name}"
+    value     = "linux"
+  }
+
+  spread { attribute = "${node.unique.id}" }
+
+  update {
+    max_parallel      = 1
+    canary            = 1
+    auto_promote      = true
+    auto_revert       = true
+    health_check      = "checks"
+    min_healthy_time  = "10s"
+    healthy_deadline  = "2m"
+    progress_deadline = "5m"
+  }
+
+  group "api" {
+    count          = var.count
+    shutdown_delay = "5s" # out of Consul first, SIGTERM after that
+
+    scaling {
+      enabled = true
+      min     = 1
+      max     = 10
+    }
+
+    restart {
+      attempts = 3
+      interval = "5m"
+      delay    = "10s"
+      mode     = "fail" # then somewhere else, by reschedule
+    }
+
+    reschedule {
+      delay          = "15s"
+      delay_function = "exponential"
+      max_delay      = "10m"
+      unlimited      = true
+    }
+
+    network {
+      port "http" {}
+    }
+
+    service {
+      name        = "gateway"
+      port        = "http"
+      tags        = ["http"]
+      canary_tags = ["http", "canary"]
+
+      meta {
+        release = var.release
+        alloc   = "${NOMAD_ALLOC_ID}"
+      }
+
+      check {
+        name                     = "ready"
+        type                     = "http"
+        path                     = "/health"
+        interval                 = "5s"
+        timeout                  = "2s"
+        failures_before_critical = 2
+      }
+
+      check { # only a process that is stuck is restarted, not one whose database is away
+        name     = "live"
+        type     = "http"
+        path     = "/alive"
+        interval = "10s"
+        timeout  = "2s"
+        check_restart {
+          limit = 3
+          grace = "60s"
+        }
+      }
+    }
+
+    task "app" {
+      driver       = var.driver
+      kill_signal  = "SIGTERM"
+      kill_timeout = "45s" # the client's max_kill_timeout must allow it
+
+      config {
+        command = "${var.home}/.venv/bin/python"
+        args    = ["-m", "services.gateway"]
+        image   = local.native ? null : var.image
+        ports   = local.native ? null : ["http"]
+      }
+
+      env {
+        ENVIRONMENT         = var.environment
+        RELEASE             = var.release
+        HOST                = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
+        PORT                = "${NOMAD_PORT_http}"
+        ADVERTISE           = "${NOMAD_ADDR_http}"
+        CONSUL_HTTP_ADDR    = "http://${attr.unique.network.ip-address}:8500" # it finds the others by itself
+        CONSUL_REGISTER     = "off" # Nomad registers; never both
+        DRAIN_S             = "2"  # shutdown_delay has already made callers look away
+        GRACE_S             = "20" # kill_timeout is above both
+        LOG_FORMAT          = "json"
+        PYTHONPATH          = var.home
+        PYTHONUNBUFFERED    = "1"
+        PUBLIC_URL          = var.public_url
+        TRUSTED_PROXIES     = join(",", var.trusted_proxies)
+        REQUEST_LIMIT       = local.limit
+        REGISTER_LIMIT      = local.limit
+        LOGIN_ADDRESS_LIMIT = local.limit
+        LOGIN_ACCOUNT_LIMIT = local.limit
+        REFRESH_LIMIT       = local.limit
+        ORDER_LIMIT         = local.limit
+        FILE_LIMIT          = local.limit
+        PAGE_LIMIT          = local.limit
+        FORM_LIMIT          = local.limit
+        SIGN_IN_LIMIT       = local.limit
+      }
+
+      template { # a rotated secret restarts each instance at a moment of its own
+        data        = <<EOT
+{{ with key "ticketflow/secrets/jwt" }}JWT_SECRET={{ . }}{{ end }}
+{{ with key "ticketflow/secrets/csrf" }}CSRF_SECRET={{ . }}{{ end }}
+{{ with key "ticketflow/secrets/redis" }}REDIS_URL=redis://default:{{ . }}@{{ key "ticketflow/servers/redis" }}/0{{ end }}
+CONSUL_HTTP_TOKEN={{ keyOrDefault "ticketflow/secrets/consul/gateway" "" }}
+EOT
+        destination = "secrets/gateway.env"
+        env         = true
+        perms       = "0600"
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+        data        = <<EOT
+{{ range safeLs "ticketflow/config/gateway" }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}
+EOT
+        destination = "local/config.env"
+        env         = true
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+
+      resources {
+        cpu    = 200
+        memory = 256 # 75 to 95 MiB idle, as `make bench` measures
+      }
+    }
+  }
+}

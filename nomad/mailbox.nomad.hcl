@@ -1,0 +1,158 @@
+# For development: takes the shop's mails and shows them. A real deployment has a mail server instead.
+
+variable "driver" {
+  type    = string
+  default = "raw_exec"
+  validation {
+    condition     = contains(["raw_exec", "exec", "docker"], var.driver)
+    error_message = "Driver must be raw_exec, exec or docker."
+  }
+}
+variable "datacenters" {
+  type    = list(string)
+  default = ["dc1"]
+}
+variable "namespace" { # null: the default one
+  type    = string
+  default = null
+}
+variable "environment" {
+  type    = string
+  default = "development"
+}
+variable "release" {
+  type    = string
+  default = "dev"
+}
+variable "home" { # the release's code with its .venv, on the node or in the image
+  type    = string
+  default = "/opt/ticketflow"
+}
+variable "image" { # for the docker driver
+  type    = string
+  default = "ticketflow:dev"
+}
+
+locals { native = var.driver != "docker" }
+
+job "mailbox" {
+  datacenters = var.datacenters
+  namespace   = var.namespace
+  type        = "service"
+
+  meta {
+    release = var.release
+  }
+
+  constraint {
+    attribute = "${attr.kernel.name}"
+    value     = "linux"
+  }
+
+  update {
+    max_parallel      = 1
+    canary            = 0 # one writer, and one SMTP port
+    auto_revert       = true
+    health_check      = "checks"
+    min_healthy_time  = "10s"
+    healthy_deadline  = "2m"
+    progress_deadline = "5m"
+  }
+
+  group "api" {
+    count          = 1
+    shutdown_delay = "5s" # out of Consul first, SIGTERM after that
+
+    ephemeral_disk { sticky = true } # a new release keeps the mails
+
+    restart {
+      attempts = 3
+      interval = "5m"
+      delay    = "10s"
+      mode     = "fail" # then somewhere else, by reschedule
+    }
+
+    reschedule {
+      delay          = "15s"
+      delay_function = "exponential"
+      max_delay      = "10m"
+      unlimited      = true
+    }
+
+    network {
+      port "http" {}
+      port "smtp" { static = 1025 }
+    }
+
+    service {
+      name = "mailbox"
+      port = "http"
+      tags = ["http"]
+
+      meta {
+        release = var.release
+        alloc   = "${NOMAD_ALLOC_ID}"
+      }
+
+      check {
+        name                     = "ready"
+        type                     = "http"
+        path                     = "/health"
+        interval                 = "5s"
+        timeout                  = "2s"
+        failures_before_critical = 2
+      }
+
+      check { # only a process that is stuck is restarted
+        name     = "live"
+        type     = "http"
+        path     = "/alive"
+        interval = "10s"
+        timeout  = "2s"
+        check_restart {
+          limit = 3
+          grace = "60s"
+        }
+      }
+    }
+
+    task "app" {
+      driver       = var.driver
+      kill_signal  = "SIGTERM"
+      kill_timeout = "45s" # the client's max_kill_timeout must allow it
+
+      config {
+        command = "${var.home}/.venv/bin/python"
+        args    = ["-m", "services.mailbox"]
+        image   = local.native ? null : var.image
+        ports   = local.native ? null : ["http", "smtp"]
+      }
+
+      env {
+        ENVIRONMENT       = var.environment
+        RELEASE           = var.release
+        HOST              = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
+        PORT              = "${NOMAD_PORT_http}"
+        ADVERTISE         = "${NOMAD_ADDR_http}"
+        CONSUL_REGISTER   = "off" # Nomad registers; never both
+        DRAIN_S           = "2"  # shutdown_delay has already made callers look away
+        GRACE_S           = "20" # kill_timeout is above both
+        LOG_FORMAT        = "json"
+        PYTHONPATH        = var.home
+        PYTHONUNBUFFERED  = "1"
+        MAILBOX_SMTP_PORT = "${NOMAD_PORT_smtp}"
+        MAILBOX_DIR       = "${NOMAD_ALLOC_DIR}/data/mail"
+      }
+
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+
+      resources {
+        cpu    = 200
+        memory = 256 # 75 to 95 MiB idle, as `make bench` measures
+      }
+    }
+  }
+}

@@ -1,0 +1,214 @@
+# The sandbox payment provider. Its books are one SQLite file, so it stays on the node that has the volume;
+# the canary and the instance it replaces share the file for a moment, which SQLite's locks allow on one machine.
+
+variable "driver" {
+  type    = string
+  default = "raw_exec"
+  validation {
+    condition     = contains(["raw_exec", "exec", "docker"], var.driver)
+    error_message = "Driver must be raw_exec, exec or docker."
+  }
+}
+variable "datacenters" {
+  type    = list(string)
+  default = ["dc1"]
+}
+variable "namespace" { # null: the default one
+  type    = string
+  default = null
+}
+variable "environment" {
+  type    = string
+  default = "development"
+}
+variable "release" {
+  type    = string
+  default = "dev"
+}
+variable "home" { # the release's code with its .venv, on the node or in the image
+  type    = string
+  default = "/opt/ticketflow"
+}
+variable "image" { # for the docker driver
+  type    = string
+  default = "ticketflow:dev"
+}
+variable "limits" { # open: a load test from one machine does not reach them
+  type    = string
+  default = "strict"
+  validation {
+    condition     = contains(["strict", "open"], var.limits)
+    error_message = "Limits must be strict or open."
+  }
+}
+variable "data" { # the volume's path on the node, for raw_exec, which cannot mount
+  type    = string
+  default = "/srv/ticketflow/payments"
+}
+variable "webhook_url" { # empty: by the ingress on the same node
+  type    = string
+  default = ""
+}
+
+locals {
+  native = var.driver != "docker"
+  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  books  = var.driver == "raw_exec" ? var.data : "/data"
+}
+
+job "payments" {
+  datacenters = var.datacenters
+  namespace   = var.namespace
+  type        = "service"
+
+  meta {
+    release = var.release
+  }
+
+  constraint {
+    attribute = "${attr.kernel.name}"
+    value     = "linux"
+  }
+
+  update {
+    max_parallel      = 1
+    canary            = 1
+    auto_promote      = true
+    auto_revert       = true
+    health_check      = "checks"
+    min_healthy_time  = "10s"
+    healthy_deadline  = "2m"
+    progress_deadline = "5m"
+  }
+
+  group "api" {
+    count          = 1 # one writer
+    shutdown_delay = "5s" # out of Consul first, SIGTERM after that
+
+    restart {
+      attempts = 3
+      interval = "5m"
+      delay    = "10s"
+      mode     = "fail" # then somewhere else, by reschedule
+    }
+
+    reschedule {
+      delay          = "15s"
+      delay_function = "exponential"
+      max_delay      = "10m"
+      unlimited      = true
+    }
+
+    network {
+      port "http" {}
+    }
+
+    volume "data" {
+      type   = "host"
+      source = "ticketflow-payments"
+    }
+
+    service {
+      name        = "payments"
+      port        = "http"
+      tags        = ["http"]
+      canary_tags = ["http", "canary"]
+
+      meta {
+        release = var.release
+        alloc   = "${NOMAD_ALLOC_ID}"
+      }
+
+      check {
+        name                     = "ready"
+        type                     = "http"
+        path                     = "/health"
+        interval                 = "5s"
+        timeout                  = "2s"
+        failures_before_critical = 2
+      }
+
+      check { # only a process that is stuck is restarted, not one whose database is away
+        name     = "live"
+        type     = "http"
+        path     = "/alive"
+        interval = "10s"
+        timeout  = "2s"
+        check_restart {
+          limit = 3
+          grace = "60s"
+        }
+      }
+    }
+
+    task "app" {
+      driver       = var.driver
+      kill_signal  = "SIGTERM"
+      kill_timeout = "45s" # the client's max_kill_timeout must allow it
+
+      dynamic "volume_mount" {
+        for_each = var.driver == "raw_exec" ? [] : [1]
+        content {
+          volume      = "data"
+          destination = "/data"
+        }
+      }
+
+      config {
+        command = "${var.home}/.venv/bin/python"
+        args    = ["-m", "services.payments"]
+        image   = local.native ? null : var.image
+        ports   = local.native ? null : ["http"]
+      }
+
+      env {
+        ENVIRONMENT          = var.environment
+        RELEASE              = var.release
+        HOST                 = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
+        PORT                 = "${NOMAD_PORT_http}"
+        ADVERTISE            = "${NOMAD_ADDR_http}"
+        CONSUL_REGISTER      = "off" # Nomad registers; never both
+        DRAIN_S              = "2"  # shutdown_delay has already made callers look away
+        GRACE_S              = "20" # kill_timeout is above both
+        LOG_FORMAT           = "json"
+        PYTHONPATH           = var.home
+        PYTHONUNBUFFERED     = "1"
+        CHARGE_LIMIT         = local.limit
+        PAYMENTS_DB          = "${local.books}/payments.db"
+        PAYMENTS_WEBHOOK_URL = var.webhook_url != "" ? var.webhook_url : "http://${attr.unique.network.ip-address}:8080/webhooks/payments"
+      }
+
+      template { # a rotated secret restarts each instance at a moment of its own
+        data        = <<EOT
+{{ with key "ticketflow/secrets/payments-api-key" }}PAYMENTS_API_KEY={{ . }}{{ end }}
+EOT
+        destination = "secrets/payments.env"
+        env         = true
+        perms       = "0600"
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+        data        = <<EOT
+{{ range safeLs "ticketflow/config/payments" }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}
+EOT
+        destination = "local/config.env"
+        env         = true
+        change_mode = "restart"
+        splay       = "30s"
+      }
+
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+
+      resources {
+        cpu    = 200
+        memory = 256 # 75 to 95 MiB idle, as `make bench` measures
+      }
+    }
+  }
+}

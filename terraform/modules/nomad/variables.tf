@@ -1,0 +1,4 @@
+variable "namespace" {
+  description = "Namespace that the jobs run in"
+  type        = string
+}
