@@ -138,7 +138,7 @@ def _account_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.register, MINUTE)
     @tag(["accounts"])
-    @documented_problems(400, 409, 422, 429, 503)
+    @documented_problems(400, 409, 413, 415, 422, 429, 503)
     @validate_request(RegisterBody)
     @validate_response(SessionBody, 201)
     async def register(data: RegisterBody) -> tuple[SessionBody, int]:
@@ -169,7 +169,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.login, MINUTE)
     @tag(["sessions"])
-    @documented_problems(400, 401, 422, 429, 503)
+    @documented_problems(400, 401, 413, 415, 422, 429, 503)
     @validate_request(LoginBody)
     @validate_response(SessionBody)
     async def login(data: LoginBody) -> SessionBody:
@@ -181,7 +181,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.refresh, MINUTE)
     @tag(["sessions"])
-    @documented_problems(400, 401, 422, 429, 503)
+    @documented_problems(400, 401, 413, 415, 422, 429, 503)
     @validate_request(RefreshBody)
     @validate_response(SessionBody)
     async def refresh(data: RefreshBody) -> SessionBody:
@@ -193,7 +193,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.refresh, MINUTE)
     @tag(["sessions"])
-    @documented_problems(400, 422, 429, 503)
+    @documented_problems(400, 413, 415, 422, 429, 503)
     @validate_request(RefreshBody)
     async def logout(data: RefreshBody) -> tuple[str, int]:
         """End the login that a refresh token belongs to."""

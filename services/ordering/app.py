@@ -148,7 +148,7 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(400, 401, 404, 409, 422, 429, 503)
+    @documented_problems(400, 401, 404, 409, 413, 415, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody, 200)
     @document_response(OrderBody, 201)
@@ -164,7 +164,7 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(400, 401, 402, 404, 409, 422, 429, 503)
+    @documented_problems(400, 401, 402, 404, 409, 413, 415, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody)
     @authenticated

@@ -96,7 +96,7 @@ def _routes(deps: Deps) -> Blueprint:
     @rate_limit(deps.charge_limit, MINUTE)
     @tag(["charges"])
     @BEARER
-    @documented_problems(400, 401, 409, 422, 429)
+    @documented_problems(400, 401, 409, 413, 415, 422, 429)
     @_api_key_needed
     @validate_request(ChargeBody)
     @validate_response(ChargeAnswer)

@@ -83,6 +83,15 @@ def _order_page(site: Site, visitor: Visitor, found: Order, form: Form, status: 
     )
 
 
+async def _was_sent(site: Site, visitor: Visitor, order_id: str) -> bool:
+    """Whether a payment is on its way, as far as that can be told."""
+    try:
+        found = await site.shop.order(visitor.caller, order_id)
+    except AppError:
+        return False
+    return phase_of(found, site.now()) in {Phase.CHECKING, Phase.CONFIRMED}
+
+
 _TITLES = {
     Phase.CHECKOUT: "Pay for your tickets",
     Phase.CHECKING: "Checking your payment",
@@ -100,6 +109,8 @@ async def pay_order(site: Site, visitor: Visitor, order_id: str) -> Response:
     except NotFound:
         raise
     except Unavailable as error:
+        if await _was_sent(site, visitor, order_id):
+            return see_other(f"/orders/{order_id}")  # which looks again by itself until the bank has answered
         held = f" Your tickets stay held until {until}." if (until := _held_until(visitor)) else ""
         raise Unavailable(_UNKNOWN_PAYMENT + held, retry_after_s=error.retry_after_s) from error
     except AppError as error:
