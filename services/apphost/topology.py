@@ -36,7 +36,6 @@ def environments(site: Site) -> dict[str, dict[str, str]]:
         | unlimited("CHARGE"),
         "catalog": database(site, "catalog") | cache | staff,
         "identity": database(site, "identity")
-        | cache
         | users
         | unlimited("LOGIN", "LOGIN_ADDRESS", "REGISTER", "REFRESH", "READ")
         # Wrong guesses at one account, of which a test may make some.
@@ -80,7 +79,7 @@ def services(site: Site, env: Environments) -> tuple[Part, ...]:
             also={"admin": ports.catalog_admin},
             needs=("catalog-data", "redis"),
         ),
-        service(site, "identity", env, port=ports.identity, needs=("identity-data", "redis")),
+        service(site, "identity", env, port=ports.identity, needs=("identity-data",)),
         service(site, "ordering", env, port=ports.ordering, needs=("ordering-data", "rabbitmq")),
         service(site, "notifications", env, port=ports.notifications, needs=("rabbitmq", "redis", "mailbox")),
         service(site, "gateway", env, port=ports.gateway, needs=("catalog", "identity", "ordering")),
