@@ -345,7 +345,7 @@ async def test_accounts_behind_one_gateway_read_apart(deps: Deps) -> None:
 async def test_the_api_document_names_the_errors(client: Client) -> None:
     document = await (await client.get("/openapi.json")).get_json()
     responses = document["paths"]["/register"]["post"]["responses"]
-    assert {"201", "400", "409", "422", "429", "503"} == set(responses)
+    assert {"201", "400", "409", "413", "415", "422", "429", "503"} == set(responses)
 
 
 async def test_guessing_is_limited_and_says_when_to_try_again(client: Client) -> None:
