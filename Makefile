@@ -14,8 +14,8 @@ up: setup ## run the whole shop on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m services.apphost up
 
 .PHONY: test
-test: setup-tests ## run all tests, beside a running shop if need be
-	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not slow"
+test: setup-tests ## run all tests but those of faults, beside a running shop if need be
+	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not faults"
 
 .PHONY: test-unit
 test-unit: setup-tests ## run the tests that do not start the whole system
@@ -30,8 +30,8 @@ test-e2e: setup-tests ## run the tests that buy tickets in Chromium
 	@$(BIN)/python -m pytest -m e2e
 
 .PHONY: test-faults
-test-faults: setup-tests ## kill, freeze and cut every part, and close the books after each
-	@$(BIN)/python -m pytest -m faults
+test-faults: setup-tests ## kill, freeze and cut every part, and close the books after each (ARGS='-m "faults and not slow"')
+	@$(BIN)/python -m pytest $(or $(ARGS),-m faults)
 
 .PHONY: check
 check: setup ## check format, lint, types, imports, generated code, known vulnerabilities
