@@ -99,7 +99,7 @@ def test_a_missing_program_is_named() -> None:
 
 def test_a_part_s_user_reaches_its_folder_below_one_that_is_closed_to_it(tmp_path: Path) -> None:
     """Only root can start a part as somebody else: for anybody else it is themselves."""
-    user, owner = ("nobody", 65534) if os.geteuid() == 0 else (None, os.geteuid())
+    user, owner = ("nobody", 65534) if os.geteuid() == 0 else ("", os.geteuid())
     inner = tmp_path / "closed/inner"
     inner.mkdir(parents=True)
     (tmp_path / "closed").chmod(0o700)
