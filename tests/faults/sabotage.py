@@ -32,7 +32,7 @@ async def _claim_without_lock(self: Tickets, tier_id: UUID, quantity: int) -> di
 
 def without_locks() -> None:
     Tickets.claim = _claim_without_lock  # type: ignore[method-assign]  # that is the sabotage
-    Tickets.claim_waiting = _claim_without_lock  # type: ignore[method-assign]
+    Tickets.claim_waiting = _claim_without_lock  # type: ignore[method-assign]  # the sabotage
 
 
 async def _mark_then_publish(self: Relay) -> int:
@@ -46,7 +46,7 @@ async def _mark_then_publish(self: Relay) -> int:
 
 def without_outbox() -> None:
     """The relay marks events before they are published."""
-    Relay.relay_batch = _mark_then_publish  # type: ignore[method-assign]
+    Relay.relay_batch = _mark_then_publish  # type: ignore[method-assign]  # the sabotage
 
 
 def without_keys() -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from services.apphost.rush.gateway import Answer, Gateway, open_door
 from services.apphost.rush.stage import Concert
+from services.defaults.database import Database, open_database
+from services.defaults.errors import Unavailable
 from tests.faults.desk import Desk, holds_within
 from tests.faults.load import new_seed, under_load
 from tests.faults.till import Reply, insist
@@ -91,6 +93,23 @@ async def test_a_short_freeze_leaves_no_transaction_open(desk: Desk) -> None:
     again = await asyncio.gather(*(insist(partial(desk.till().cancel, order_id)) for order_id in order_ids))
     assert all(desk.note(reply) and reply.took_s < ANSWERED_S for reply in again)
     await desk.close()
+
+
+async def test_a_task_outlives_a_transaction_that_broke_off(desk: Desk) -> None:
+    """A loop runs in one task for as long as its service: a connection that was lost must not stay with it."""
+    async with open_database(desk.system.urls["catalog_database"], "services.catalog.models") as database:
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await lose_a_transaction(desk, database)
+        assert await database.fetch("SELECT 1 AS one") == [{"one": 1}]
+    await desk.close()
+
+
+async def lose_a_transaction(desk: Desk, database: Database) -> None:
+    async with database.transaction():
+        row = await database.fetch_one("SELECT pg_backend_pid() AS pid")
+        assert row is not None
+        await desk.rows("catalog", "SELECT pg_terminate_backend($1)", row["pid"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)])
