@@ -43,7 +43,7 @@ class Samples:
 async def make_concerts(system: System, count: int, tickets: int) -> list[dict[str, Any]]:
     """Fresh concerts of one tier each."""
     database = system.urls["catalog_database"]
-    made = [await publish_concert(database, tickets, f"bench {secrets.token_hex(4)}") for _ in range(count)]
+    made = [await publish_concert(database, tickets, f"bench-{secrets.token_hex(4)}") for _ in range(count)]
     return [{"id": concert.id, "tiers": [{"id": concert.tier_id}]} for concert in made]
 
 
