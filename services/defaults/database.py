@@ -29,6 +29,7 @@ ACQUIRE_TIMEOUT_S: Final = 1.0  # for a server that answers nobody; with a state
 BUSY_TIMEOUT_S: Final = 8.0  # for one that does: a crowd on its first click is no outage
 RETRY_AFTER_S: Final = 2.0
 LISTEN_RETRY_S: Final = 1.0
+CONNECTION: Final = "default"  # Tortoise's name for the only one that there is
 MIGRATION_LOCK: Final = 0x7469636B  # "tick": one advisory lock for the migrations of a database
 
 # What asyncpg raises when the server is away, going down, coming up, or does not answer in time.
@@ -171,8 +172,22 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[None]:
-        """Tortoise's transaction. Where BEGIN fails, Tortoise would keep the connection, and its place in the task."""
-        context = self._client()._in_transaction()
+        """Tortoise's transaction, less two faults of it.
+
+        Where BEGIN fails, it keeps the connection; and where one cannot be given back, it leaves the dead one to
+        this task, whose every later statement would then fail.
+        """
+        outside = self._client()
+        context = outside._in_transaction()
+        try:
+            await self._begin(context)
+            async with AsyncExitStack() as stack:
+                stack.push_async_exit(context)
+                yield
+        finally:
+            self._context.connections.set(CONNECTION, outside)
+
+    async def _begin(self, context: Any) -> None:
         try:
             await context.__aenter__()
         except BaseException:
@@ -180,12 +195,9 @@ class Database:
                 context.client._connection.terminate()
                 await context.__aexit__(TransactionManagementError, None, None)  # so that it does not roll back
             raise
-        async with AsyncExitStack() as stack:
-            stack.push_async_exit(context)
-            yield
 
     def _client(self) -> Any:
-        return self._context.connections.get("default")
+        return self._context.connections.get(CONNECTION)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -239,7 +251,7 @@ async def migrate(url: str, models: str) -> None:
         with TortoiseContext() as context:
             config = tortoise_config(url, models)
             # Building an index takes as long as it takes.
-            config["connections"]["default"]["credentials"] |= {"command_timeout": None}
+            config["connections"][CONNECTION]["credentials"] |= {"command_timeout": None}
             await tortoise_migrate(config=config)
             await context.close_connections()
 
@@ -262,11 +274,11 @@ def tortoise_config(url: str, models: str, pool_size: int = 2) -> dict[str, Any]
         },
     }
     return {
-        "connections": {"default": connection},
+        "connections": {CONNECTION: connection},
         "apps": {
             label: {
                 "models": [models],
-                "default_connection": "default",
+                "default_connection": CONNECTION,
                 "migrations": f"{package}.migrations",
             }
         },
