@@ -108,7 +108,7 @@ def _read_secrets(file: Path) -> dict[str, str]:
         if isinstance(kept, dict) and all(isinstance(value, str) for value in kept.values()):
             return kept
     except (OSError, ValueError):
-        pass
+        pass  # unreadable or no JSON: as damaged as what is not ours
     raise _damaged(file, "cannot be read")
 
 

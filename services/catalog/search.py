@@ -123,7 +123,7 @@ def _date(name: str, text: str, fields: dict[str, str]) -> date | None:
         if _ISO_DATE.fullmatch(text):
             return date.fromisoformat(text)
     except ValueError:
-        pass
+        pass  # a day that no month has: told of below, like any other text
     fields[name] = "Write the date as YYYY-MM-DD."
     return None
 

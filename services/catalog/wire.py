@@ -96,7 +96,7 @@ def to_uuid(field: str, text: str) -> UUID:
         if len(text) == UUID_CHARS:  # the class itself takes other spellings too
             return UUID(text)
     except ValueError:
-        pass
+        pass  # told of below, like one of another length
     raise _invalid(field, "This is not a UUID.")
 
 
