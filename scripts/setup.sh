@@ -43,6 +43,7 @@ missing_packages() {
     case $wanted_for in
     --tests)
         command -v chromium >/dev/null || echo chromium
+        command -v faketime >/dev/null || echo faketime
         command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
         ;;
     --bench) command -v wrk >/dev/null || echo wrk ;;

@@ -26,6 +26,7 @@ SERVICE_TOKEN_TYPE: Final = "svc+jwt"  # noqa: S105 - likewise
 MAX_TOKEN_BYTES: Final = 4096
 MAX_SUBJECT_CHARS: Final = 64
 DEFAULT_LEEWAY_S: Final = 30
+CLOCKS_APART_S: Final = 120  # as far as an issuer's clock may be ahead of ours
 REALM: Final = "ticketflow"
 
 
@@ -91,7 +92,7 @@ class TokenVerifier:
         self._typ = typ
         self._registry = jws.JWSRegistry(algorithms=[ALGORITHM])
         # joserfc checks no claim that is not asked for, expiry included: name them all.
-        self._claims = jwt.JWTClaimsRegistry(
+        self._claims = _ClaimsRegistry(
             leeway=leeway_s,
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
@@ -113,6 +114,14 @@ class TokenVerifier:
         if decoded.header.get("typ") != self._typ or not _is_name(decoded.claims["sub"]):
             raise _refused()
         return _principal(decoded.claims)
+
+
+class _ClaimsRegistry(jwt.JWTClaimsRegistry):
+    """`iat` tells a token's age, no more (RFC 7519, 4.1.6): to a clock that is behind, a fresh one comes early."""
+
+    def validate_iat(self, value: object) -> None:
+        if not (isinstance(value, int) and self.now < value <= self.now + CLOCKS_APART_S):
+            super().validate_iat(value)
 
 
 def bearer_token(authorization: str | None) -> str:

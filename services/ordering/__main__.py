@@ -29,6 +29,7 @@ from services.ordering.service.deps import Deps
 from services.ordering.settings import Settings
 
 MODELS = "services.ordering.models"
+SERVICE_TOKEN_S = 180  # longer than clocks may be apart
 
 
 async def serve() -> None:
@@ -68,8 +69,13 @@ async def migrate() -> None:
 
 def _service_tokens(s: Settings) -> TokenIssuer:
     """What we show the catalog; each call gets a fresh one."""
-    key = s.service_token_secret
-    return TokenIssuer(secret=key, issuer=s.jwt_issuer, audience="catalog", lifetime_s=60, typ=SERVICE_TOKEN_TYPE)
+    return TokenIssuer(
+        secret=s.service_token_secret,
+        issuer=s.jwt_issuer,
+        audience="catalog",
+        lifetime_s=SERVICE_TOKEN_S,
+        typ=SERVICE_TOKEN_TYPE,
+    )
 
 
 if __name__ == "__main__":

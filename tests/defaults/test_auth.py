@@ -96,6 +96,12 @@ def test_clocks_may_differ_by_the_leeway_only() -> None:
         VERIFIER.verify(long_over)
 
 
+def test_the_issuer_s_clock_may_be_ahead() -> None:
+    assert VERIFIER.verify(issuer().issue("u", now_s=time.time() + 90)).subject == "u"
+    with pytest.raises(Unauthorized):
+        VERIFIER.verify(issuer().issue("u", now_s=time.time() + 600))
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic abc", "token"])
 def test_a_header_without_a_bearer_token_is_refused(header: str | None) -> None:
     with pytest.raises(Unauthorized):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from tests.faults.till import Reply, Till
 from tests.integration.shop import Shop
 
 SETTLE_S = 40.0
+BACK_S = 60.0
 SERVICES = ("gateway", "identity", "catalog", "ordering", "payments", "notifications", "mailbox")
 PARTS = (*SERVICES, "postgres", "redis", "rabbitmq", "consul")
 
@@ -137,6 +140,17 @@ async def is_registered(person: Shop) -> bool:
         if "UNAVAILABLE" not in str(refusal):
             raise
     return bool(person.token)
+
+
+async def killed(system: System, part: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Ends a part by a signal, and returns once its successor is at work."""
+    before = system.pid(part)
+    os.kill(before, number)
+
+    async def is_back() -> bool:
+        return system.pid(part) not in {0, before}
+
+    await holds_within(is_back, BACK_S, f"{part} is back")
 
 
 async def holds_within(condition: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:

@@ -56,10 +56,12 @@ class Instance:
 
 
 @asynccontextmanager
-async def instance(system: System, name: str, *, sabotage: str = "", **settings: str) -> AsyncIterator[Instance]:
+async def instance(
+    system: System, name: str, *, sabotage: str = "", clock: str = "", **settings: str
+) -> AsyncIterator[Instance]:
     """One that serves, unknown to Consul; gone at the end, whatever happens.
 
-    `sabotage` names the safety mechanism that it lacks.
+    `sabotage` names the safety mechanism that it lacks, `clock` how far its clock is off ("+90s").
     """
     port, admin_port = free_ports(2)
     own = {"PORT": str(port), "CONSUL_REGISTER": "off", "LOG_FORMAT": "json"}
@@ -68,6 +70,9 @@ async def instance(system: System, name: str, *, sabotage: str = "", **settings:
     command = _command(system, name, own | settings)
     if sabotage:
         argv = [sys.executable, "-m", "tests.faults.sabotage", sabotage, f"services.{name}", "serve"]
+        command = dataclasses.replace(command, argv=argv)
+    if clock:
+        argv = ["faketime", "-f", "--exclude-monotonic", clock, *command.argv]
         command = dataclasses.replace(command, argv=argv)
     output: list[str] = []
     process = start(command, output.append)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Sequence
+from datetime import datetime
+from email.message import EmailMessage
 from uuid import UUID, uuid4
 
 from services.catalog.store.tickets import Tickets
-from services.contracts import EXCHANGE
+from services.contracts import EXCHANGE, Envelope, OrderCreated
+from services.notifications.mail import Composer
 from services.ordering.relay import Relay, _message
 from services.ordering.service import place
 from services.ordering.store import outbox
@@ -58,7 +61,19 @@ def without_keys() -> None:
     vars(place).update(claim=never_claimed, order_id=lambda user_id, key: uuid4())
 
 
-MECHANISMS = {"locks": without_locks, "outbox": without_outbox, "keys": without_keys}
+def with_a_bug() -> None:
+    """No safety mechanism, but what one is for: the mail about a new order cannot be written."""
+    compose = Composer.compose
+
+    def fail_at_first(self: Composer, envelope: Envelope, *, now: datetime) -> EmailMessage:
+        if isinstance(envelope.data, OrderCreated):
+            raise LookupError("a template is missing")
+        return compose(self, envelope, now=now)
+
+    Composer.compose = fail_at_first  # type: ignore[method-assign]  # the sabotage
+
+
+MECHANISMS = {"locks": without_locks, "outbox": without_outbox, "keys": without_keys, "bug": with_a_bug}
 
 
 def main(mechanism: str, module: str, arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from services.contracts import CONTENT_TYPE, EXCHANGE, ORDER_CREATED
 from services.defaults.messaging import Message, open_broker
 from services.notifications.store import KEY
 from tests.faults.desk import Desk, holds_within
-from tests.faults.instances import run_verb
+from tests.faults.instances import instance, run_verb
 
 pytestmark = pytest.mark.faults
 
@@ -55,8 +55,7 @@ async def test_one_command_puts_back_what_was_put_aside(desk: Desk) -> None:
     concert = await desk.publish(1)
     with desk.system.down("mailbox"):
         order_id = desk.note(await desk.till().place(concert))
-        (row,) = await desk.rows("ordering", "SELECT event_id::text FROM outbox WHERE order_id = $1", order_id)
-        event_id = row["event_id"]
+        (event_id,) = await event_ids(desk, order_id)
     await holds_within(lambda: is_dead_or_mailed(desk, event_id), 20, "the mail has had its tries")
     dead = (await desk.books()).broker.dead
     assert "ConnectError" in dead[event_id] or "refused" in dead[event_id].lower(), dead
@@ -65,6 +64,24 @@ async def test_one_command_puts_back_what_was_put_aside(desk: Desk) -> None:
     assert "put back" in await run_verb(desk.system, "notifications", "replay")
     await holds_within(lambda: is_mailed(desk, event_id), 15, "the mail is sent after all")
     await desk.close()
+
+
+async def test_what_a_handler_cannot_do_is_put_aside_and_the_queue_flows_on(desk: Desk) -> None:
+    concert = await desk.publish(1)
+    with desk.system.down("notifications"):
+        async with instance(desk.system, "notifications", sabotage="bug"):
+            created, confirmed = await event_ids(desk, await desk.buy(concert))
+            await holds_within(lambda: are_dead(desk, {created}), 20, "the mail that cannot be written is put aside")
+            assert (await desk.books()).broker.dead[created] == "LookupError: a template is missing"
+            await holds_within(lambda: is_mailed(desk, confirmed), 15, "what comes after it is mailed")
+    await run_verb(desk.system, "notifications", "replay")
+    await holds_within(lambda: is_mailed(desk, created), 15, "the bug is mended, and the mail is sent")
+    await desk.close()
+
+
+async def event_ids(desk: Desk, order_id: str) -> list[str]:
+    sql = "SELECT event_id::text FROM outbox WHERE order_id = $1 ORDER BY id"
+    return [row["event_id"] for row in await desk.rows("ordering", sql, order_id)]
 
 
 async def told_events(desk: Desk) -> list[Message]:

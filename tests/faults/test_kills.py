@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from services.apphost.system import System
-from tests.faults.desk import Desk, holds_within
+from tests.faults.desk import Desk, holds_within, killed
 from tests.faults.instances import instance
 from tests.faults.load import new_seed, under_load
 from tests.faults.till import Reply
@@ -18,18 +18,6 @@ from tests.faults.till import Reply
 pytestmark = pytest.mark.faults
 
 SERVICES = ("gateway", "ordering", "catalog")
-BACK_S = 60.0
-
-
-async def killed(system: System, part: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Returns once the part's successor is at work."""
-    before = system.pid(part)
-    os.kill(before, number)
-
-    async def is_back() -> bool:
-        return system.pid(part) not in {0, before}
-
-    await holds_within(is_back, BACK_S, f"{part} is back")
 
 
 async def killed_after(system: System, part: str, pause_s: float) -> None:

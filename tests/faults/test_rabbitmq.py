@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from services.apphost.system import System
-from tests.faults.desk import Desk, holds_within
+from tests.faults.desk import Desk, holds_within, killed
+from tests.faults.load import new_seed, under_load
 
 pytestmark = pytest.mark.faults
 
@@ -19,7 +21,7 @@ TAKEN_S = 5.0
 Outage = Callable[[System], contextlib.AbstractContextManager[None]]
 
 
-def killed(system: System) -> contextlib.AbstractContextManager[None]:
+def down(system: System) -> contextlib.AbstractContextManager[None]:
     return system.down("rabbitmq")
 
 
@@ -27,7 +29,7 @@ def frozen(system: System) -> contextlib.AbstractContextManager[None]:
     return system.frozen("rabbitmq")
 
 
-@pytest.mark.parametrize("outage", [killed, frozen])
+@pytest.mark.parametrize("outage", [down, frozen])
 async def test_orders_are_taken_and_told_of_later(desk: Desk, outage: Outage) -> None:
     concert = await desk.publish(6)
     await desk.buy(concert)
@@ -43,6 +45,16 @@ async def test_orders_are_taken_and_told_of_later(desk: Desk, outage: Outage) ->
         with pytest.raises(AssertionError, match="outbox"):  # what would be seen if it did not come back
             await drained(desk, 1)
         assert await desk.unpublished() >= 5
+    await drained(desk, DRAINED_S)
+    await desk.close()
+
+
+async def test_a_restart_under_load_loses_nothing(desk: Desk) -> None:
+    seed = new_seed()
+    async with under_load(desk, seed) as load:
+        await killed(desk.system, "rabbitmq", signal.SIGTERM)
+        await load.goes_on()
+    assert not load.failures
     await drained(desk, DRAINED_S)
     await desk.close()
 
