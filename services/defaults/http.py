@@ -23,14 +23,16 @@ from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
 from services.defaults.asgi import DeadlineMiddleware, HearOutMiddleware
 from services.defaults.auth import REALM, Principal, TokenVerifier, bearer_token
-from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, error_class, to_problem
+from services.defaults.errors import AppError, Invalid, NotFound, RateLimited, Unauthorized, error_class, to_problem
 from services.defaults.health import Health
 from services.defaults.rate_limits import BoundedStore
 from services.defaults.sentences import finish, invalid_fields
-from services.defaults.telemetry import current_trace_id, trace_requests
+from services.defaults.telemetry import current_trace_id, note_error
+from services.defaults.telemetry.metering import may_read_metrics, metrics_page
+from services.defaults.telemetry.server import TraceRequests, note_route
 
 PROBLEM_JSON: Final = "application/problem+json"
-BODY_TIMEOUT_S: Final = 10
+BODY_TIMEOUT_S: Final = 7  # with what a refusal hears out, a dripping body is cut off within 10 s
 MAX_BODY_BYTES: Final = 64 * 1024
 DOCS_CSP: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
@@ -116,9 +118,10 @@ def create_http_app(
     _install_api_pages(app, enabled=api_pages)
     _install_errors(app)
     app.register_blueprint(_probes)
+    app.before_request(_note_route)
     app.after_request(_set_security_headers)
     app.after_serving(_finish_writes)
-    app.asgi_app = trace_requests(DeadlineMiddleware(HearOutMiddleware(app.asgi_app)))  # type: ignore[method-assign] # Quart's own way to wrap
+    app.asgi_app = TraceRequests(DeadlineMiddleware(HearOutMiddleware(app.asgi_app)))  # type: ignore[method-assign] # Quart's own way to wrap
     return app
 
 
@@ -182,6 +185,7 @@ async def run_to_completion(work: Coroutine[Any, Any, R]) -> R:
 
 def problem_response(error: AppError) -> Response:
     """The error as `application/problem+json` (RFC 9457)."""
+    note_error(error.code, is_fault=error.status >= 500)
     response = jsonify(to_problem(error, trace_id=current_trace_id()))
     response.status_code = error.status
     response.mimetype = PROBLEM_JSON
@@ -211,6 +215,17 @@ async def _health() -> ResponseReturnValue:
 @public
 async def _alive() -> ResponseReturnValue:
     return {"status": "pass"}
+
+
+@_probes.get("/metrics")
+@rate_exempt
+@hide
+@public
+async def _metrics() -> Response:
+    if not may_read_metrics(request.remote_addr or "", forwarded="X-Forwarded-For" in request.headers):
+        raise NotFound("There is nothing at this address.")
+    text, content_type = await asyncio.to_thread(metrics_page, request.headers.get("Accept", ""))
+    return Response(text, content_type=content_type)
 
 
 @_probes.get("/docs/assets/<path:name>")
@@ -276,6 +291,11 @@ async def _on_http_error(error: HTTPException) -> Response:
 async def _on_unexpected(error: Exception) -> Response:
     logger.error("unexpected error", exc_info=error, extra={"path": request.path})
     return problem_response(AppError("Something went wrong on our side."))
+
+
+async def _note_route() -> None:
+    if request.url_rule is not None:
+        note_route(request.scope, request.url_rule.rule)
 
 
 async def _set_security_headers(response: Response) -> Response:
