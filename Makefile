@@ -10,8 +10,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: setup ## run the whole shop on this machine; Ctrl-C stops it
-	@exec $(BIN)/python -m services.apphost up
+up: setup ## run the whole shop on this machine (INSTANCES=2: of each service, up to 4); Ctrl-C stops it
+	@exec $(BIN)/python -m services.apphost up $(if $(INSTANCES),--instances $(INSTANCES))
 
 .PHONY: test
 test: setup-tests ## run all tests but those of faults, beside a running shop if need be
@@ -60,9 +60,22 @@ docs: setup ## write the settings tables into README.md
 lock: setup ## compile pyproject.toml into requirements.lock
 	@uv pip compile pyproject.toml --group dev --generate-hashes --no-header --universal --quiet -o requirements.lock
 
+.PHONY: dist
+dist: setup ## build one self-contained file per service: RELEASE=1.2.3 (SERVICES="ordering mailbox")
+	@$(BIN)/python -m scripts.dist "$(RELEASE)" $(SERVICES)
+
 .PHONY: deploy
-deploy: setup ## run a release on a Nomad cluster: ENVIRONMENT=dev RELEASE=1.2.3
-	@nomad/deploy.sh $(ENVIRONMENT) $(RELEASE)
+deploy: setup ## run a release on a Nomad cluster: ENVIRONMENT=prod RELEASE=1.2.3 (JOBS="ordering gateway")
+	@nomad/deploy.sh $(ENVIRONMENT) $(RELEASE) $(JOBS)
+
+.PHONY: nomad-dev
+nomad-dev: RELEASE ?= dev
+nomad-dev: setup-nomad dist ## run the whole shop on Nomad and Consul, which must be on PATH; Ctrl-C stops it (CLIENTS=2)
+	@exec $(BIN)/python -m nomad.dev --release $(RELEASE) $(if $(CLIENTS),--clients $(CLIENTS))
+
+.PHONY: test-nomad
+test-nomad: setup-nomad setup-tests ## run the tests that need a real Nomad (half an hour)
+	@$(BIN)/python -m pytest -rP tests/nomad/test_live_nomad.py
 
 .PHONY: bench
 bench: setup-bench ## measure speed and memory, beside their yardsticks
@@ -73,8 +86,8 @@ audit: setup ## close the books of the running shop: tickets, orders, money, eve
 	@$(BIN)/python -m services.apphost audit
 
 .PHONY: rush
-rush: setup ## let a crowd storm one concert (BUYERS=500 TICKETS=100 SEED=…), then close the books
-	@$(BIN)/python -m services.apphost rush $(if $(BUYERS),--buyers $(BUYERS)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(SEED),--seed $(SEED))
+rush: setup ## let a crowd storm one concert (BUYERS=500 TICKETS=100 SEED=… CHAOS=1), then close the books
+	@$(BIN)/python -m services.apphost rush $(if $(BUYERS),--buyers $(BUYERS)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(SEED),--seed $(SEED)) $(if $(CHAOS),--chaos)
 
 .PHONY: setup
 setup: ## only set up: Debian packages, .venv, consul
@@ -84,6 +97,10 @@ setup: ## only set up: Debian packages, .venv, consul
 setup-tests:
 	@PYTHON="$(PYTHON)" scripts/setup.sh --tests
 
+.PHONY: setup-nomad
+setup-nomad:
+	@PYTHON="$(PYTHON)" scripts/setup.sh --nomad
+
 .PHONY: setup-bench
 setup-bench:
 	@PYTHON="$(PYTHON)" scripts/setup.sh --bench
@@ -91,7 +108,7 @@ setup-bench:
 .PHONY: reset
 reset: ## throw away the shop's data: the next `make up` opens an empty one
 	@flock --nonblock .ticketflow/lock true || { echo "The shop runs: stop it first."; exit 2; }
-	@cd .ticketflow && rm -rf consul-data held logs mail payments.db* postgres rabbitmq redis rush secrets.json
+	@cd .ticketflow && rm -rf consul-data logs mail payments.db* postgres rabbitmq redis rush secrets.json telemetry.db*
 
 .PHONY: clean
 clean: ## remove what the tools made: .venv and caches; the shop's data stays

@@ -111,8 +111,18 @@ def consul_addr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The whole shop, once a run, exactly as the app host runs it, on free ports and data of its own."""
-    with running_system(tmp_path_factory.mktemp("system")) as system:
+    """The whole shop, once a run, as the app host runs it, on free ports and data of its own.
+
+    Without the dashboard: nothing needs it, and telemetry of all that the tests do would take time from them.
+    """
+    with running_system(tmp_path_factory.mktemp("system"), without=("dashboard",)) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def observed_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The whole shop with its dashboard, to which the services send all their telemetry, once a module."""
+    with running_system(tmp_path_factory.mktemp("observed")) as system:
         yield system
 
 

@@ -9,10 +9,11 @@ from services.apphost.commands import run_audit, run_rush
 from services.apphost.console import Console
 from services.apphost.errors import ApphostError
 from services.apphost.options import read_options
-from services.apphost.parts import with_needs
-from services.apphost.site import Elsewhere, Ports, Site
+from services.apphost.parts import choose, is_chosen
+from services.apphost.rush.rush import Wish
+from services.apphost.site import Elsewhere, Ports, Site, further_ports
 from services.apphost.state import full_disk, open_state
-from services.apphost.topology import topology
+from services.apphost.topology import DASHBOARD, topology
 from services.apphost.up import up
 
 
@@ -39,7 +40,8 @@ def _run(options: argparse.Namespace) -> int:
         case "audit":
             return run_audit(options.state, options.settle_s)
         case "rush":
-            return run_rush(options.state, buyers=options.buyers, tickets=options.tickets, seed=options.seed)
+            wish = Wish(buyers=options.buyers, tickets=options.tickets, seed=options.seed, chaos=options.chaos)
+            return run_rush(options.state, wish)
     _up(options)
     return 0
 
@@ -51,11 +53,14 @@ def _up(options: argparse.Namespace) -> None:
             state=options.state,
             ports=Ports.free() if options.free_ports else Ports(),
             secrets=secrets,
+            further=further_ports(options.instances - 1, free=options.free_ports),
+            without=tuple(options.without),
+            observed=is_chosen(DASHBOARD, options.parts, options.without),
             elsewhere=Elsewhere.from_environment(os.environ),
             log_format="pretty" if terminal else "json",
             durable=not options.volatile,
         )
-        parts = with_needs(topology(site), options.parts)
+        parts = choose(topology(site), options.parts, site.without)
         asyncio.run(up(site, parts, Console(sys.stdout, [part.name for part in parts], colour=terminal)))
 
 

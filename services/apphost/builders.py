@@ -9,7 +9,7 @@ from types import MappingProxyType
 from services.apphost.checks import check_http, check_passing
 from services.apphost.parts import Check, Part
 from services.apphost.process import Command
-from services.apphost.site import Site
+from services.apphost.site import Site, instance_name
 
 Environments = Mapping[str, dict[str, str]]
 
@@ -28,23 +28,31 @@ def service(
     port: int,
     also: Mapping[str, int] = MappingProxyType({}),
     needs: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    number: int = 1,
 ) -> Part:
     """One of the shop's own processes, well when it says so and Consul, which each needs, passes callers on to it.
 
-    ``also`` names further ports, of which ``admin`` is where its health is.
+    ``also`` names further ports, of which ``admin`` is where its health is; ``number`` tells instances apart.
     """
 
+    health = f"http://127.0.0.1:{also.get('admin', port)}/health"
+
     async def check() -> None:
-        await check_http(f"http://127.0.0.1:{also.get('admin', port)}/health")
+        await check_http(health)
         if site.consul_url:
             await check_passing(site.consul_url, name, port)
 
     own = {"PORT": str(port)} | ({"ADMIN_PORT": str(also["admin"])} if "admin" in also else {})
     return Part(
-        name=name,
+        name=instance_name(name, number),
+        service=name,
+        health=health,
         command=_module(site, name, ("serve",), own | env[name]),
         ports={"main": port, **also},
-        needs=(*needs, "consul"),
+        # A further instance waits for the first: on few cores all at once would start slowly, each of them.
+        needs=(*needs, "consul") if number == 1 else (*needs, "consul", name),
+        after=after,
         check=check,
     )
 
@@ -61,6 +69,13 @@ def elsewhere(name: str, check: Check, *, provision: Check | None = None) -> Par
 
 def database(site: Site, name: str) -> dict[str, str]:
     return {"DATABASE_URL": site.database_url(name)}
+
+
+def telemetry(site: Site) -> dict[str, str]:
+    """Where traces, metrics and logs go: to the dashboard, if there is one, unless the caller names another place."""
+    if not site.observed or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return {}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{site.ports.otlp}"}
 
 
 def unlimited(*names: str) -> dict[str, str]:
@@ -82,13 +97,7 @@ def _inherited() -> dict[str, str]:
 
 
 def _common(site: Site) -> dict[str, str]:
-    ports = site.ports
-    fixed = {
-        "CATALOG_ADDR": f"127.0.0.1:{ports.catalog}",
-        "IDENTITY_ADDR": f"127.0.0.1:{ports.identity}",
-        "ORDERING_ADDR": f"127.0.0.1:{ports.ordering}",
-        "PAYMENTS_ADDR": f"127.0.0.1:{ports.payments}",
-    }
+    fixed = {f"{name.upper()}_ADDR": site.addresses(name) for name in ("catalog", "identity", "ordering")}
     return {
         "ENVIRONMENT": "development",
         "HOST": "127.0.0.1",
@@ -96,6 +105,6 @@ def _common(site: Site) -> dict[str, str]:
         "CONSUL_REGISTER": "on",
         "LOG_FORMAT": site.log_format,
         "PYTHONUNBUFFERED": "1",
-        **({} if site.consul_url else fixed),
+        **({} if site.consul_url else fixed | {"PAYMENTS_ADDR": f"127.0.0.1:{site.ports.payments}"}),
         **STOPPING,
     }

@@ -65,6 +65,16 @@ async def check_passing(consul: str, service: str, port: int) -> None:
             raise ConnectionError("it is not passing in Consul yet")
 
 
+async def check_epmd(port: int) -> None:
+    """Raises OSError or EOFError while Erlang's port mapper does not list its names (EPMD protocol, NAMES_REQ)."""
+    async with asyncio.timeout(ATTEMPT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x00\x01n")
+        await reader.readexactly(4)  # its own port; the names follow, and it closes
+    writer.close()
+    await writer.wait_closed()
+
+
 async def check_port(port: int, host: str = "127.0.0.1") -> None:
     """Raises OSError while nothing accepts connections there."""
     async with asyncio.timeout(ATTEMPT_S):

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,7 @@ class Process:
         self._child = child
         self._stop_signal = stop_signal
         self._started = time.monotonic()
+        self.started_at = datetime.now(UTC)
         self._reader = threading.Thread(target=_pump, args=(child.stdout, write), daemon=True)
         self._reader.start()
 
@@ -82,25 +84,38 @@ class Process:
         """Send the part's own stop signal."""
         with contextlib.suppress(ProcessLookupError):
             self._child.send_signal(self._stop_signal)
-            self._child.send_signal(signal.SIGCONT)  # a frozen process would not hear the first one
+        self.thaw()  # a frozen process would not hear it
 
     async def stop(self, grace_s: float) -> None:
         """Ask the process to end, and kill its whole group when the grace is over. Never raises, never hangs."""
-        self.ask_to_stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wait(), grace_s)
+        if grace_s > 0:
+            self.ask_to_stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wait(), grace_s)
         self.kill()
         await self.wait()
         await asyncio.to_thread(self._reader.join, 1.0)
 
+    def freeze(self) -> None:
+        """Halt the process and its descendants: their connections stay, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
-        """End the process and its descendants at once, those that left its group (Postgres's do) included."""
+        """End the process and its descendants at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Reach the process and its descendants, those that left its group (Postgres's do) included."""
         offspring = descendants(self._child.pid)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        for pid in offspring:
+            os.killpg(self._child.pid, number)
+        for pid in {*offspring, *descendants(self._child.pid)}:  # one may have been born just now
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
 
 def start(command: Command, write: WriteLine) -> Process:

@@ -4,11 +4,12 @@ import asyncio
 import dataclasses
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.apphost.console import Console
+from services.apphost.control import open_control
 from services.apphost.parts import Part
-from services.apphost.site import Site
+from services.apphost.site import Site, instance_name
 from services.apphost.state import write_running
 from services.apphost.supervisor import Pids, Supervisor
 
@@ -23,18 +24,27 @@ async def up(site: Site, parts: Sequence[Part], console: Console) -> None:
     Raises ApphostError when a part does not start. Nothing runs any more when it returns or raises.
     """
 
-    def publish(pids: Pids, ready: bool) -> None:
-        facts = {"ready": ready, "pids": pids, "urls": site.urls(), "ports": dataclasses.asdict(site.ports)}
-        write_running(site.state, facts)
+    fixed = {"urls": site.urls(), "ports": dataclasses.asdict(site.ports), "control": str(site.control)}
 
-    began = time.monotonic()
+    def publish(pids: Pids, ready: bool) -> None:
+        write_running(site.state, {"ready": ready, "pids": pids, **fixed})
+
     supervisor = Supervisor(parts, console, site.state, publish)
     asked = _listen_for_stop(supervisor)
     if not site.consul_url:
         console.problem("There is no Consul here: the services find each other at fixed addresses.")
-    running = asyncio.create_task(
-        supervisor.run(lambda: console.block(_welcome(site, parts, time.monotonic() - began)))
-    )
+    try:
+        async with open_control(site.control, supervisor.keepers):
+            await _run_until(asked, supervisor, lambda took_s: console.block(_welcome(site, parts, took_s)))
+    finally:
+        console.note("stopping")
+        await supervisor.stop()
+        console.note("stopped")
+
+
+async def _run_until(asked: asyncio.Event, supervisor: Supervisor, welcome: Callable[[float], None]) -> None:
+    began = time.monotonic()
+    running = asyncio.create_task(supervisor.run(lambda: welcome(time.monotonic() - began)))
     stopping = asyncio.create_task(asked.wait())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -44,9 +54,6 @@ async def up(site: Site, parts: Sequence[Part], console: Console) -> None:
         stopping.cancel()
         running.cancel()
         await asyncio.wait({running})
-        console.note("stopping")
-        await supervisor.stop()
-        console.note("stopped")
 
 
 def _listen_for_stop(supervisor: Supervisor) -> asyncio.Event:
@@ -70,6 +77,7 @@ def _welcome(site: Site, parts: Sequence[Part], took_s: float) -> str:
     rows = {
         "gateway": ("The shop", f"http://localhost:{site.ports.gateway}"),
         "mailbox": ("Its mails", f"http://localhost:{site.ports.mailbox}"),
+        "dashboard": ("See inside", f"http://localhost:{site.ports.dashboard}"),
         "consul": ("Consul", site.consul_url),
     }
     running = {part.name for part in parts}
@@ -77,4 +85,9 @@ def _welcome(site: Site, parts: Sequence[Part], took_s: float) -> str:
     lines += [f"  {label:<10} {url}" for name, (label, url) in rows.items() if name in running]
     if "gateway" in running:
         lines.append(f"  {'Log in as':<10} demo@ticketflow.test, with the password: correct horse battery")
+    further = [ports.gateway for number, ports in site.instances.items() if instance_name("gateway", number) in running]
+    if len(further) > 1:
+        lines += ["", f"There are {len(further)} instances of each service. The same shop is open at each gateway:"]
+        lines += [f"  http://localhost:{port}" for port in further]
+        lines.append("Links in mails lead to the first. A balancer that spreads people over all is not part of this.")
     return "\n".join([*lines, "", "Ctrl-C stops everything."])

@@ -19,6 +19,7 @@ from services.apphost.audit.report import Report
 from services.apphost.options import read_options
 from services.apphost.rush import gateway as gateway_module
 from services.apphost.rush.buyer import Buyer, Memory, Outcome, Sale
+from services.apphost.rush.chaos import Outage
 from services.apphost.rush.gateway import Gateway, Sample
 from services.apphost.rush.plan import DECLINED, GOOD, PATIENCE_S, Plan, make_crowd, waits_s
 from services.apphost.rush.plot import draw, step
@@ -238,7 +239,14 @@ def test_the_summary_has_every_number() -> None:
     assert rows["tickets"] == "7 sold of 10; 2 held, 1 left"
     assert rows["buyers"] == "3 bought, 2 sold out"
     assert rows["refusals"] == "1 SOLD_OUT"
+    assert "killed" not in rows
     assert rows["to place"] == "p50 100 ms, p95 300 ms, p99 300 ms, of 2"
+
+
+def test_the_summary_says_what_was_killed() -> None:
+    outages = [Outage("redis", 10.0, 11.5), Outage("ordering-2", 10.0)]
+    rows = dict(summarise(Counter(), [], Level(9.0, 7, 2, 10), lasted_s=10.0, outages=outages))
+    assert rows["killed"] == "redis was away for 1.5 s, ordering-2 did not come back"
 
 
 @pytest.mark.parametrize(("highest", "distance"), [(0, 0.2), (1, 0.2), (9, 2), (50, 10), (99, 20), (1234, 500)])
@@ -254,7 +262,18 @@ def test_the_picture_is_svg_and_needs_nothing_from_outside() -> None:
     assert [len(points) for points in curves] == [6, 3, 3, 2, 2]
     assert all(len(point.split(",")) == 2 for points in curves for point in points)
     assert svg.count("http") == 1  # the name space
+    assert "rect" not in svg
     assert ElementTree.fromstring(draw("nothing", "", [], [])) is not None
+
+
+def test_the_picture_shows_who_was_away_and_when() -> None:
+    outages = [Outage("redis", 1.0, 2.0), Outage("rabbitmq", 1.0, None)]
+    svg = draw("title", "", [], [Level(0.0, 0, 0, 10), Level(5.0, 8, 1, 10)], outages)
+    root = ElementTree.fromstring(svg)
+    bars = [node.attrib for node in root.iter() if node.attrib.get("class") == "bar"]
+    redis, rabbitmq = (float(bar["width"]) for bar in bars)
+    assert rabbitmq == pytest.approx(4 * redis, abs=0.5)  # to the end
+    assert {"no redis", "no rabbitmq"} <= {node.text for node in root.iter()}
 
 
 async def test_progress_is_lines_in_a_file_and_one_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +282,7 @@ async def test_progress_is_lines_in_a_file_and_one_line_in_a_terminal(monkeypatc
     shown = {}
     for terminal in (False, True):
         out = io.StringIO()
-        running = asyncio.create_task(Progress(out, terminal=terminal).run([Level(1.0, 2, 3, 9)], [], {}, 5))
+        running = asyncio.create_task(Progress(out, terminal=terminal).run([Level(1.0, 2, 3, 9)], [], {}, 5, Absent()))
         await asyncio.sleep(0.05)
         running.cancel()
         shown[terminal] = out.getvalue()
@@ -272,7 +291,14 @@ async def test_progress_is_lines_in_a_file_and_one_line_in_a_terminal(monkeypatc
     assert "\x1b" not in shown[False]
     assert shown[True].count("\r") >= 2
     assert "\n" not in shown[True]
+    assert shown[False].splitlines()[0].endswith("without redis, rabbitmq")
     assert "    3 buyers" in describe(Level(1.0, 2, 3, 9), {Outcome.BOUGHT: 2}, 5, 1.0)
+
+
+class Absent:
+    """Parts of which two are away."""
+
+    down = ("redis", "rabbitmq")
 
 
 @pytest.mark.parametrize(
@@ -311,6 +337,7 @@ def result(last: Level, *findings: Finding, **memory: Any) -> Result:
         result(Level(1.0, 1, 0, 10), owners={"k1": "o1", "k2": "o2"}),
         result(Level(1.0, 1, 0, 10), faults=["one click made two orders"]),
         result(Level(1.0, 1, 0, 10), Finding("order o1", "is lost")),
+        replace(result(Level(1.0, 1, 0, 10)), mishaps=["redis did not come back"]),
     ],
 )
 def test_a_rush_is_good_unless_oversold_or_the_books_do_not_close(bad: Result) -> None:

@@ -1,14 +1,14 @@
 """The topology holds together, for every way in which its servers may be had."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from services.apphost.errors import ApphostError
-from services.apphost.parts import Part, with_needs
-from services.apphost.site import Elsewhere, Ports, Secrets, Site
+from services.apphost.parts import Part, choose, is_chosen
+from services.apphost.site import Elsewhere, Ports, Secrets, Site, further_ports
 from services.apphost.topology import environments, topology
 
 SECRETS = Secrets(**{field.name: f"secret-{field.name}" for field in fields(Secrets)})
@@ -31,7 +31,7 @@ def site(elsewhere: Elsewhere = NOTHING_ELSEWHERE, consul_program: str | None = 
     )
 
 
-@pytest.fixture(params=["own servers", "servers elsewhere", "no consul"])
+@pytest.fixture(params=["own servers", "servers elsewhere", "no consul", "four instances"])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Part, ...]:
     monkeypatch.setattr("services.apphost.servers.consul._version", lambda program: (1, 8))
     return topology(
@@ -39,12 +39,13 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tu
             "own servers": site(),
             "servers elsewhere": site(ALL_ELSEWHERE),
             "no consul": site(consul_program=None),
+            "four instances": replace(site(), further=further_ports(3, free=False)),
         }[request.param]
     )
 
 
 def test_every_need_is_a_part_and_none_runs_in_a_circle(parts: tuple[Part, ...]) -> None:
-    needs = {part.name: set(part.needs) for part in parts}
+    needs = {part.name: set(part.predecessors) for part in parts}
     assert len(needs) == len(parts)
     assert {need for each in needs.values() for need in each} <= set(needs)
     TopologicalSorter(needs).prepare()  # raises CycleError
@@ -53,7 +54,7 @@ def test_every_need_is_a_part_and_none_runs_in_a_circle(parts: tuple[Part, ...])
 def test_every_port_has_one_owner(parts: tuple[Part, ...]) -> None:
     taken = [port for part in parts for port in part.ports.values()]
     assert len(set(taken)) == len(taken)
-    assert set(taken) <= set(asdict(Ports()).values())
+    assert set(asdict(Ports()).values()) >= {port for port in taken if port < 50100 and not 8100 <= port < 8400}
 
 
 def test_every_part_that_stays_has_a_health_check(parts: tuple[Part, ...]) -> None:
@@ -95,12 +96,92 @@ def test_the_caller_s_settings_reach_services_but_not_its_servers(monkeypatch: p
     assert "TICKETFLOW_POSTGRES_URL" not in identity.command.env
 
 
-def test_a_choice_of_parts_brings_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_instances_have_ports_of_their_own_and_one_name_in_consul() -> None:
+    whole = replace(site(consul_program=None), further=further_ports(1, free=False))
+    parts = {part.name: part for part in topology(whole)}
+    assert {name for name in parts if name.endswith("-2")} == {
+        *("gateway-2", "identity-2", "ordering-2", "catalog-2", "notifications-2")
+    }
+    second = parts["catalog-2"]
+    assert (second.service, second.needs) == ("catalog", (*parts["catalog"].needs, "catalog"))
+    assert second.ports == {"main": 50151, "admin": 8183}
+    assert second.health == "http://127.0.0.1:8183/health"
+    assert environment(second)["PORT"] == "50151"
+    assert whole.urls()["catalog-2"] == "127.0.0.1:50151"
+    assert whole.urls()["gateway-2"] == "http://127.0.0.1:8180"
+
+
+def test_without_consul_every_instance_is_named() -> None:
+    whole = replace(site(consul_program=None), further=further_ports(1, free=False))
+    (gateway,) = (part for part in topology(whole) if part.name == "gateway-2")
+    told = environment(gateway)
+    assert told["CATALOG_ADDR"] == "127.0.0.1:50051,127.0.0.1:50151"
+    assert told["ORDERING_ADDR"] == "127.0.0.1:8082,127.0.0.1:8182"
+    assert told["PAYMENTS_ADDR"] == "127.0.0.1:8085"
+
+
+def test_free_ports_of_instances_differ() -> None:
+    ports = [port for own in further_ports(3, free=True) for port in asdict(own).values()]
+    assert len(set(ports)) == 18
+
+
+def test_every_service_tells_the_dashboard_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    told = endpoints(replace(site(consul_program=None), observed=True))
+    assert told.pop("dashboard") is None
+    assert set(told.values()) == {"http://127.0.0.1:4318"}
+    assert set(endpoints(site(consul_program=None)).values()) == {None}
+
+
+def test_telemetry_goes_where_the_caller_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.test:4318")
+    told = endpoints(replace(site(consul_program=None), observed=True))
+    assert set(told.values()) == {"http://collector.test:4318"}
+
+
+def endpoints(whole: Site) -> dict[str, str | None]:
+    """Where each service sends its telemetry."""
+    services = [part for part in topology(whole) if part.service]
+    return {part.name: environment(part).get("OTEL_EXPORTER_OTLP_ENDPOINT") for part in services}
+
+
+def environment(part: Part) -> dict[str, str]:
+    assert part.command is not None
+    return dict(part.command.env)
+
+
+def test_nothing_needs_the_dashboard_and_all_are_seen_by_it_from_first_to_last(parts: tuple[Part, ...]) -> None:
+    assert "dashboard" not in {need for part in parts for need in part.needs}
+    services = {part.name for part in parts if part.service}
+    assert {part.name for part in parts if "dashboard" in part.after} == services - {"dashboard"}
+    assert all(part.after == () for part in choose(parts, without=["dashboard"]))
+    assert "dashboard" not in {part.name for part in choose(parts, ["gateway"])}
+
+
+def test_a_choice_of_parts_brings_what_they_need() -> None:
     parts = topology(site(consul_program=None))
-    chosen = [part.name for part in with_needs(parts, ["catalog"])]
+    chosen = [part.name for part in choose(parts, ["catalog"])]
     assert chosen == ["postgres", "redis", "catalog-data", "catalog"]
     with pytest.raises(ApphostError, match="no part named shop"):
-        with_needs(parts, ["shop"])
+        choose(parts, ["shop"])
+
+
+def test_what_is_left_out_is_nobody_s_need() -> None:
+    parts = topology(site(consul_program=None))
+    kept = choose(parts, without=["dashboard"])
+    assert {part.name for part in parts} - {part.name for part in kept} == {"dashboard"}
+    chosen = {part.name: part.needs for part in choose(parts, ["catalog"], without=["redis"])}
+    assert chosen == {"postgres": (), "catalog-data": ("postgres",), "catalog": ("catalog-data",)}
+    with pytest.raises(ApphostError, match="no part named shop"):
+        choose(parts, without=["shop"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "without", "chosen"),
+    [([], [], True), ([], ["dashboard"], False), (["dashboard"], [], True), (["gateway"], [], False)],
+)
+def test_the_dashboard_is_there_unless_left_out(wanted: list[str], without: list[str], chosen: bool) -> None:
+    assert is_chosen("dashboard", wanted, without) is chosen
 
 
 @pytest.mark.parametrize("value", ["localhost:5432", "mysql://db.test", "postgres://"])

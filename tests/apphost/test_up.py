@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from services.apphost.process import descendants
+from services.apphost.sockets import ask, control_file
 from services.apphost.system import running_system
 
 UP = [sys.executable, "-m", "services.apphost", "--free-ports", "--volatile", "--state"]
@@ -38,6 +39,23 @@ def test_state_survives_a_restart_and_nothing_else_does(tmp_path: Path) -> None:
             pids = [system.pid("redis"), system.pid("postgres")]
             pids += descendants(pids[1])
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_what_is_left_out_does_not_run_and_nobody_looks_for_it(tmp_path: Path) -> None:
+    with running_system(tmp_path, "mailbox", without=("consul",)) as system:
+        parts = ask(control_file(tmp_path), "GET", "/parts")["parts"]
+        assert [part["name"] for part in parts] == ["mailbox"]
+        assert parts[0]["health"]["status"] == "pass"
+        environ = Path(f"/proc/{system.pid('mailbox')}/environ").read_bytes().split(b"\0")
+    assert b"CONSUL_HTTP_ADDR=" in environ
+    assert not [entry for entry in environ if entry.startswith(b"OTEL_EXPORTER_OTLP_ENDPOINT=")]
+
+
+def test_the_control_socket_is_named_and_gone_with_the_system(tmp_path: Path) -> None:
+    with running_system(tmp_path, "redis"):
+        control = Path(json.loads((tmp_path / "system.json").read_text())["control"])
+        assert ask(control, "GET", "/parts/redis")["state"] == "running"
+    assert not control.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

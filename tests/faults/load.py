@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from services.apphost.rush.buyer import CANCEL, PAY, PLACE
-from services.apphost.rush.gateway import Answer, Gateway, open_door
+from services.apphost.rush.gateway import PASSING, Answer, Gateway, open_door
 from services.apphost.rush.stage import Concert
 from tests.faults.desk import Desk, holds_within
 from tests.faults.till import DECLINED, GOOD
@@ -25,8 +25,14 @@ REFUSALS = frozenset({"PAYMENT_DECLINED", "CONFLICT", "SOLD_OUT"})  # "too late"
 class Load:
     """`failures` are the wishes that were not granted, nor refused for a reason. `done` counts the others."""
 
+    gateway: Gateway
     done: int = 0
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def turned_away(self) -> list[str]:
+        """The requests that had to be made again; a buyer who insists may have been served all the same."""
+        return [f"{sample.kind}: {sample.code}" for sample in self.gateway.samples if sample.code in PASSING]
 
     async def goes_on(self, wishes: int = 3, within_s: float = 30.0) -> None:
         """Returns once so many more wishes were granted. Fails when it takes too long."""
@@ -36,6 +42,14 @@ class Load:
             return self.done >= target
 
         await holds_within(is_served, within_s, f"{wishes} more wishes are granted; {self.failures}")
+
+    async def meets_trouble(self, within_s: float = 30.0) -> None:
+        """Returns once a request had to be made again."""
+
+        async def is_turned_away() -> bool:
+            return bool(self.turned_away)
+
+        await holds_within(is_turned_away, within_s, "a request is turned away")
 
 
 def new_seed() -> int:
@@ -48,11 +62,11 @@ def new_seed() -> int:
 @asynccontextmanager
 async def under_load(desk: Desk, seed: int) -> AsyncIterator[Load]:
     """Inside the block buyers are at it; at its end they finish what they have begun."""
-    load, stop = Load(), asyncio.Event()
+    stop = asyncio.Event()
     concert = await desk.publish(2000)
     async with open_door(desk.system.urls["gateway"]) as send:
-        gateway = Gateway(send, asyncio.get_running_loop().time, at_once=WORKERS)
-        workers = [_Worker(desk, gateway, load, concert, f"{seed}-{number}") for number in range(WORKERS)]
+        load = Load(Gateway(send, asyncio.get_running_loop().time, at_once=WORKERS))
+        workers = [_Worker(desk, load, concert, f"{seed}-{number}") for number in range(WORKERS)]
         tasks = [asyncio.create_task(worker.run(stop)) for worker in workers]
         try:
             await load.goes_on()
@@ -61,15 +75,12 @@ async def under_load(desk: Desk, seed: int) -> AsyncIterator[Load]:
             stop.set()
             await asyncio.gather(*tasks)
             # A buyer may come again after it; it is a fault all the same.
-            load.failures += [
-                f"{sample.kind}: {sample.code}" for sample in gateway.samples if sample.code == "INTERNAL"
-            ]
+            load.failures += [refusal for refusal in load.turned_away if refusal.endswith("INTERNAL")]
 
 
 class _Worker:
-    def __init__(self, desk: Desk, gateway: Gateway, load: Load, concert: Concert, seed: str) -> None:
+    def __init__(self, desk: Desk, load: Load, concert: Concert, seed: str) -> None:
         self._desk = desk
-        self._gateway = gateway
         self._load = load
         self._concert = concert
         self._chance = random.Random(seed)
@@ -102,7 +113,7 @@ class _Worker:
             await self._ask("cancel", CANCEL, {"id": placed.data["id"]})
 
     async def _ask(self, kind: str, query: str, variables: dict[str, object]) -> Answer:
-        answer = await self._gateway.insist(kind, query, variables, self._desk.buyer.token, self._chance)
+        answer = await self._load.gateway.insist(kind, query, variables, self._desk.buyer.token, self._chance)
         if answer.data:
             self._desk.told[answer.data["id"]] = answer.data["status"]
         if answer.code and answer.code not in REFUSALS:

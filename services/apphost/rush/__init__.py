@@ -4,6 +4,7 @@ plan      who comes when, and how they behave: decided beforehand, from a seed
 stage     the concert, the accounts, and the watch over the tickets
 gateway   one request to the shop, timed
 buyer     one buyer's story
+chaos     parts that are killed in the middle, if one wishes
 progress  what is shown meanwhile
 tally     what came of it, in numbers
 plot      the same as a picture

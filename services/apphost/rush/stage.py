@@ -119,12 +119,13 @@ async def open_accounts(gateway: Gateway, count: int, name: str) -> list[str]:
 
 
 class Watch:
-    """Looks at the concert's tickets twice a second; ``gone`` is set as soon as all are sold."""
+    """Looks at the concert's tickets twice a second; ``half_gone`` and ``gone`` are set when so many are sold."""
 
     def __init__(self, database_url: str, concert: Concert, clock: Callable[[], float]) -> None:
         self._database_url = database_url
         self._concert = concert
         self._clock = clock
+        self.half_gone = asyncio.Event()
         self.gone = asyncio.Event()
         self.levels: list[Level] = []
 
@@ -141,6 +142,8 @@ class Watch:
         row = await self._count()
         level = Level(self._clock(), row["sold"], row["held"], row["tickets"])
         self.levels.append(level)
+        if level.sold * 2 >= level.tickets:
+            self.half_gone.set()
         if level.sold >= level.tickets:
             self.gone.set()
         return level

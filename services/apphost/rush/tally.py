@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.apphost.rush.buyer import Outcome
+from services.apphost.rush.chaos import Outage
 from services.apphost.rush.gateway import Sample
 from services.apphost.rush.stage import Level
 
@@ -45,7 +46,12 @@ def slices(samples: Sequence[Sample], length_s: float) -> list[Slice]:
 
 
 def summarise(
-    outcomes: Counter[Outcome], samples: Sequence[Sample], last: Level, *, lasted_s: float
+    outcomes: Counter[Outcome],
+    samples: Sequence[Sample],
+    last: Level,
+    *,
+    lasted_s: float,
+    outages: Sequence[Outage] = (),
 ) -> list[tuple[str, str]]:
     """Labels and values, for the end of a rush."""
     buyers = [f"{outcomes[outcome]} {outcome}" for outcome in Outcome if outcomes[outcome]]
@@ -56,6 +62,7 @@ def summarise(
         ("requests", f"{len(samples)} in {lasted_s:.0f} s: {len(samples) / max(lasted_s, 0.1):.0f} a second"),
         ("refusals", ", ".join(f"{number} {code}" for code, number in refusals.most_common()) or "none"),
         *(_latency(kind, samples) for kind in TIMED),
+        *([("killed", ", ".join(map(str, outages)))] if outages else []),
     ]
 
 

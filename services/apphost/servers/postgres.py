@@ -14,9 +14,9 @@ from services.apphost.process import FOLDER, Command, run_once
 ACCOUNT = "postgres"  # the server refuses root; Debian's package makes this account
 SUPERUSER = "postgres"
 
-# Small, for a laptop: ten pools of ten connections, and a working set of a few megabytes.
+# Small, for a laptop: a dozen pools of ten connections, and a working set of a few megabytes.
 TUNING = {
-    "max_connections": "150",
+    "max_connections": "200",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
     "min_wal_size": "64MB",
@@ -37,13 +37,12 @@ def superuser_url(port: int, password: str) -> str:
 
 
 def postgres(folder: Path, port: int, password: str, *, durable: bool = True) -> Part:
-    """The server as a part; ``durable=False`` skips fsync, for data that no one will miss after a power cut."""
+    """The server as a part. ``durable=False`` skips fsync: what is acknowledged outlives a crash, but no power cut."""
     settings = TUNING | {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
         "unix_socket_directories": "",
         "fsync": "on" if durable else "off",
-        "synchronous_commit": "on" if durable else "off",
         "full_page_writes": "on" if durable else "off",
     }
     flags = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.apphost.checks import check_port, check_rabbitmq
+from services.apphost.checks import check_epmd, check_rabbitmq
 from services.apphost.errors import ApphostError
 from services.apphost.parts import Part
 from services.apphost.process import Command
@@ -48,7 +48,7 @@ def rabbitmq(folder: Path, ports: RabbitPorts, password: str) -> tuple[Part, Par
         name="epmd",
         command=Command(argv=["epmd", "-port", str(ports.epmd), "-address", "127.0.0.1"], env=erlang),
         ports={"epmd": ports.epmd},
-        check=lambda: check_port(ports.epmd),
+        check=lambda: check_epmd(ports.epmd),
         quiet=True,
     )
     broker = Part(
