@@ -11,7 +11,7 @@ from services.defaults.settings import CommonSettings, Described, describe
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- settings: written by `make docs` -->"
 END = "<!-- end of settings -->"
-SERVICES = ("gateway", "catalog", "identity", "ordering", "notifications", "payments", "mailbox")
+SERVICES = ("gateway", "catalog", "identity", "ordering", "notifications", "payments", "mailbox", "dashboard")
 
 
 def settings_table() -> str:

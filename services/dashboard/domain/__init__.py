@@ -1,0 +1,1 @@
+"""Decisions about telemetry: trees of spans, percentiles, values over time. No I/O and no clock."""

@@ -1,0 +1,1 @@
+"""Taking telemetry by OTLP 1.x, over HTTP and gRPC: https://opentelemetry.io/docs/specs/otlp/."""
