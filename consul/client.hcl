@@ -23,6 +23,10 @@ ca_file                = "/etc/consul.d/tls/ca.pem"
 cert_file              = "/etc/consul.d/tls/client.pem"
 key_file               = "/etc/consul.d/tls/client-key.pem"
 
+ports {
+  grpc = 8502 # where the sidecars of the mesh ask, if there are any
+}
+
 limits {
   http_max_conns_per_client = 1000 # every service holds a few blocking queries open, all from one address
 }

@@ -27,10 +27,12 @@ CALL_TIMEOUT_S: Final = 10.0
 KV: Final = Path(__file__).parent / "kv"
 SECRETS: Final = (
     "csrf",
+    "dashboard-token",
     "database/catalog",
     "database/identity",
     "database/ordering",
     "database/postgres",
+    "grafana",
     "jwt",
     "payments-api-key",
     "rabbitmq",

@@ -24,6 +24,10 @@ ca_file                = "/etc/consul.d/tls/ca.pem"
 cert_file              = "/etc/consul.d/tls/server.pem"
 key_file               = "/etc/consul.d/tls/server-key.pem"
 
+connect {
+  enabled = true # for those who use the mesh; `define.py --mesh` says who may call whom
+}
+
 performance {
   raft_multiplier = 1
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up everything that the shop needs on Debian; run again, it does only what is missing (nothing: 0.2 s).
-#   scripts/setup.sh [--tests | --bench]      with either: what only the tests, or the measurements, need, too
+#   scripts/setup.sh [--tests | --bench | --nomad]   with one: what only the tests, the measurements, or a Nomad on
+#                                                    this machine need, too
 # The only thing it wants root for is installing Debian packages.
 set -eu
 
@@ -46,6 +47,7 @@ missing_packages() {
         command -v faketime >/dev/null || echo faketime
         command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
         ;;
+    --nomad) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light ;;
     --bench) command -v wrk >/dev/null || echo wrk ;;
     esac
 }

@@ -3,6 +3,9 @@
 key_prefix "ticketflow/config/catalog/" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/database/catalog" {
   policy = "read"
 }

@@ -22,6 +22,9 @@ key "ticketflow/secrets/consul/gateway" {
 key "ticketflow/secrets/csrf" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/jwt" {
   policy = "read"
 }

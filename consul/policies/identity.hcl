@@ -3,6 +3,9 @@
 key_prefix "ticketflow/config/identity/" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/database/identity" {
   policy = "read"
 }

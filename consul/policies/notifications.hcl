@@ -3,6 +3,9 @@
 key_prefix "ticketflow/config/notifications/" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/rabbitmq" {
   policy = "read"
 }

@@ -1,4 +1,5 @@
-# People who deploy: seed.py writes keys, reap.py takes out registrations. Not for programs that stay.
+# People who deploy: seed.py writes keys, define.py queries and intentions (for policies and tokens it needs a
+# management token), reap.py takes out registrations. Not for programs that stay.
 
 key_prefix "ticketflow/" {
   policy = "write"
@@ -9,6 +10,10 @@ agent_prefix "" {
 node_prefix "" {
   policy = "read"
 }
-service_prefix "" {
+query_prefix "" {
   policy = "write"
+}
+service_prefix "" {
+  policy     = "write"
+  intentions = "write"
 }

@@ -16,6 +16,9 @@ key_prefix "ticketflow/config/ordering/" {
 key "ticketflow/secrets/consul/ordering" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/database/ordering" {
   policy = "read"
 }

@@ -3,6 +3,9 @@
 key_prefix "ticketflow/config/payments/" {
   policy = "read"
 }
+key "ticketflow/secrets/dashboard-token" {
+  policy = "read"
+}
 key "ticketflow/secrets/payments-api-key" {
   policy = "read"
 }

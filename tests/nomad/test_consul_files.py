@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from services.apphost.servers.consul import find_consul
-from services.defaults.settings import describe, load
+from services.defaults.settings import CommonSettings, describe, load
 from tests.nomad.hcl import ROOT, labelled, load_jobs, parse
 from tests.nomad.rules import CALLERS, SERVICES, secret_keys, settings_of
 
@@ -22,7 +22,27 @@ CONSUL = ROOT / "consul"
 ALL = load_jobs()
 APPS = {name: ALL[name].groups[0].tasks["app"] for name in SERVICES}
 STORED = sorted(set(SERVICES) - {"mailbox"})  # the mailbox is for development, and reads nothing
-CALLS = {"gateway": {"catalog", "identity", "ordering"}, "ordering": {"catalog", "payments"}}
+NO_TUNABLES = {  # where others are, and what an installation has or lacks
+    "CATALOG_ADDR",
+    "IDENTITY_ADDR",
+    "ORDERING_ADDR",
+    "PAYMENTS_ADDR",
+    "JWT_AUDIENCE",
+    "SMTP_TLS",
+    "SMTP_USERNAME",
+    "MAILBOX_URL",
+    "SHOP_URL",
+    "APPHOST_SOCKET",
+    "CRASH_AT",  # for tests
+}
+TELEMETRY = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+}
+# By name; the dashboard shows everybody.
+CALLS = {"gateway": {"catalog", "identity", "ordering"}, "ordering": {"catalog", "payments"}, "dashboard": set[str]()}
 GONE, ALIVE = "00000000-0000-0000-0000-00000000dead", "00000000-0000-0000-0000-000000000001"
 
 
@@ -37,7 +57,8 @@ def test_a_policy_allows_what_the_job_reads_and_no_more(name: str) -> None:
     assert set(labelled(policy.get("key"))) == read_keys(name)
     assert set(labelled(policy["key_prefix"])) == {f"ticketflow/config/{name}/"}
     assert set(labelled(policy.get("service"))) == CALLS.get(name, set())
-    assert set(policy) <= {"key", "key_prefix", "service", "node_prefix"}
+    everybody = {"service_prefix"} if name == "dashboard" else set()
+    assert set(policy) <= {"key", "key_prefix", "service", "node_prefix"} | everybody
     granted = {rule["policy"] for kind in policy.values() for rule in labelled(kind).values()}
     assert granted == {"read"}
 
@@ -82,6 +103,16 @@ def test_every_tunable_is_a_setting_with_a_good_value(environment: str, name: st
     assert not set(APPS[name].env) & set(config)
     required = {row.key: "x" * 40 for row in describe(settings) if row.default == "required"}
     load(settings, required | {"PORT": "1", "SMTP_HOST": "x"} | config)
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("name", STORED)
+def test_every_tunable_has_its_key(environment: str, name: str) -> None:
+    settings = settings_of(APPS[name])
+    assert settings is not None
+    own = fields_of(name) - {row.key for row in describe(CommonSettings)} - secret_keys(settings) - NO_TUNABLES
+    shared = {"LOG_LEVEL"} | (set() if name == "dashboard" else TELEMETRY)  # it is where the telemetry goes
+    assert (own | shared) - APPS[name].given <= set(kv(environment)["config"][name])
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

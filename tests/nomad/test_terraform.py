@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ MODULES = sorted({path.parent for path in TERRAFORM.rglob("*.tf")})
 ENVIRONMENTS = {name: TERRAFORM / "environments" / name for name in ("dev", "prod")}
 REFERENCE = re.compile(r"\b(var|local|module|data)\.([a-z_]\w*)(?:\.([a-z_]\w*))?")
 MANAGED = re.compile(r"(?<![\w.\"/-])((?:consul|nomad|random)_\w+)\.(\w+)")
+TESTED = sorted({path.parents[1] for path in TERRAFORM.rglob("*.tftest.hcl")})
+SPOKEN_OF = re.compile(r"(?<![\w.\"/])(output|var|(?:consul|nomad|random|terraform)_\w+)\.(\w+)")
 STAGE = re.compile(r'module "(\w+)" \{\n\s+source += .*\n\s+depends_on = \[module\.(\w+)\]')
 
 
@@ -83,10 +88,10 @@ def test_a_dangling_reference_is_noticed(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_modules_get_what_they_ask_for(name: str) -> None:
-    for label, call in labelled(document(ENVIRONMENTS[name])["module"]).items():
-        source = (ENVIRONMENTS[name] / call["source"]).resolve()
+@pytest.mark.parametrize("folder", MODULES, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_modules_get_what_they_ask_for(folder: Path) -> None:
+    for label, call in labelled(document(folder).get("module")).items():
+        source = (folder / call["source"]).resolve()
         assert source in MODULES
         module = document(source)
         asked = labelled(module.get("variable"))
@@ -94,12 +99,12 @@ def test_modules_get_what_they_ask_for(name: str) -> None:
         assert given <= set(asked)
         assert {variable for variable, body in asked.items() if "default" not in body} <= given
         outputs = set(labelled(module.get("output")))
-        read = re.findall(rf"module\.{label}\.(\w+)", code_of(ENVIRONMENTS[name]))
+        read = re.findall(rf"module\.{label}\.(\w+)", code_of(folder))
         assert set(read) <= outputs
 
 
 def provider_versions(folder: Path) -> dict[str, str]:
-    required = one(one(document(folder)["terraform"])["required_providers"])
+    required = one(one(document(folder)["terraform"]).get("required_providers"))
     return {name: str(body["version"]) for name, body in required.items()}
 
 
@@ -149,8 +154,48 @@ def test_terraform_runs_every_job_of_the_environment_in_the_order_of_deploy_sh(n
     assert all(list(calls).index(before) < list(calls).index(label) for label, before in waits_for.items())
 
 
+def quoted(text: object) -> set[str]:
+    return set(re.findall(r'"([\w/-]+)"', str(text)))
+
+
 def test_the_seed_script_and_terraform_make_the_same_secrets() -> None:
-    made = one(document(TERRAFORM / "modules/consul")["locals"])["secrets"]
+    made = document(TERRAFORM / "modules/secrets")["resource"][0]["random_password"]["this"]["for_each"]
     seeded = re.search(r"^SECRETS: Final = \((.*?)^\)", (ROOT / "consul/seed.py").read_text(), re.DOTALL | re.MULTILINE)
     assert seeded is not None
-    assert set(re.findall(r'"([\w/-]+)"', str(made))) == set(re.findall(r'"([\w/-]+)"', seeded[1]))
+    assert quoted(made) == quoted(seeded[1])
+
+
+def test_each_job_s_variable_holds_the_secrets_that_it_reads() -> None:
+    readers = one(document(TERRAFORM / "modules/nomad")["locals"])["readers"]
+    for name, job in load_jobs().items():
+        texts = "".join(template.text for task in job.tasks for template in task.templates)
+        read = set(re.findall(r'key "ticketflow/secrets/([^"]+)"', texts)) - {"smtp-password"}  # the mail server's
+        assert set(readers.get(name, [])) == read, name
+
+
+@pytest.mark.parametrize("folder", TESTED, ids=lambda folder: folder.name)
+def test_a_module_s_tests_speak_of_what_it_has(folder: Path) -> None:
+    module = document(folder)
+    known = {"var": set(labelled(module.get("variable"))), "output": set(labelled(module.get("output")))}
+    for type_, name in resources(module, "resource"):
+        known.setdefault(type_, set()).add(name)
+    for path in folder.glob("tests/*.tftest.hcl"):
+        test = parse(path.read_text())
+        assert set(labelled(test.get("mock_provider"))) <= set(provider_versions(folder))
+        assert set(one(test.get("variables"))) <= known["var"]
+        for run in labelled(test["run"]).values():
+            said = str(run.get("assert"))
+            assert {kind for kind, _ in SPOKEN_OF.findall(said)}
+            assert all(name in known.get(kind, set()) for kind, name in SPOKEN_OF.findall(said))
+
+
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no `terraform` on PATH to run the tests")
+def test_modules_without_providers_pass_their_own_tests(tmp_path: Path) -> None:
+    alone = [folder for folder in TESTED if not provider_versions(folder)]
+    assert alone
+    env = {"PATH": os.environ["PATH"], "TF_CLI_CONFIG_FILE": os.devnull, "TF_DATA_DIR": str(tmp_path)}
+    for folder in alone:
+        for command in (["init", "-backend=false"], ["validate"], ["test"]):
+            run = ["terraform", f"-chdir={folder}", *command, "-no-color"]
+            result = subprocess.run(run, env=env, capture_output=True, text=True, timeout=120, check=False)
+            assert result.returncode == 0, result.stdout + result.stderr

@@ -3,8 +3,8 @@ variable "release" {
   type        = string
 }
 
-variable "home" {
-  description = "The release's code with its .venv, on the nodes or in the image"
+variable "sums" {
+  description = "The file of checksums that `make dist` has written"
   type        = string
-  default     = "/opt/ticketflow"
+  default     = "../../../dist/SHA256SUMS"
 }

@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.4"
+  required_version = ">= 1.7"
 
   required_providers {
     consul = {
@@ -8,7 +8,7 @@ terraform {
     }
     nomad = {
       source  = "hashicorp/nomad"
-      version = "2.4.0"
+      version = "2.5.2"
     }
     random = {
       source  = "hashicorp/random"

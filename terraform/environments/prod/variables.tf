@@ -3,8 +3,20 @@ variable "release" {
   type        = string
 }
 
-variable "home" {
-  description = "The release's code with its .venv, on the nodes or in the image"
+variable "sums" {
+  description = "The file of checksums that `make dist` has written"
   type        = string
-  default     = "/opt/ticketflow"
+  default     = "../../../dist/SHA256SUMS"
+}
+
+variable "nomad_variables" {
+  description = "Whether the secrets stand in Nomad variables, too; needs Nomad 1.4"
+  type        = bool
+  default     = false
+}
+
+variable "volumes" {
+  description = "Smallest size of each disk by the job that it is for; none where nodes declare them; needs Nomad 1.10"
+  type        = map(string)
+  default     = {}
 }

@@ -1,39 +1,21 @@
-# What the jobs read from Consul, and who may. The secrets are made here, so the state holds them: keep it in a
-# backend that encrypts. `terraform apply -replace='module.consul.random_password.secret["csrf"]'` rotates one.
+# What the jobs read from Consul, who may, how services are found by DNS, and who may call whom through the mesh.
 
 locals {
-  secrets = toset([
-    "csrf",
-    "database/catalog",
-    "database/identity",
-    "database/ordering",
-    "database/postgres",
-    "jwt",
-    "payments-api-key",
-    "rabbitmq",
-    "redis",
-    "service-token",
-  ])
   config = merge([
     for service, settings in var.config : { for key, value in settings : "${service}/${key}" => value }
   ]...)
-  policies = var.acl ? toset([for file in fileset(var.policies, "*.hcl") : trimsuffix(file, ".hcl")]) : toset([])
-  callers  = var.acl ? toset(["gateway", "ordering"]) : toset([])
-}
-
-resource "random_password" "secret" {
-  for_each = local.secrets
-
-  length  = 64
-  special = false # nothing that a URL or SQL would need to quote
+  policies   = var.acl ? toset([for file in fileset(var.folder, "policies/*.hcl") : trimsuffix(basename(file), ".hcl")]) : toset([])
+  callers    = var.acl ? toset(["dashboard", "gateway", "ordering"]) : toset([])
+  queries    = { for file in fileset(var.folder, "queries/*.json") : basename(file) => jsondecode(file("${var.folder}/${file}")) }
+  intentions = var.mesh ? jsondecode(file("${var.folder}/intentions.json")) : {}
 }
 
 resource "consul_keys" "secret" {
-  for_each = local.secrets
+  for_each = nonsensitive(toset(keys(var.secrets)))
 
   key {
     path  = "ticketflow/secrets/${each.key}"
-    value = random_password.secret[each.key].result
+    value = var.secrets[each.key]
   }
 }
 
@@ -59,7 +41,7 @@ resource "consul_acl_policy" "this" {
   for_each = local.policies
 
   name  = "ticketflow-${each.key}"
-  rules = file("${var.policies}/${each.key}.hcl")
+  rules = file("${var.folder}/policies/${each.key}.hcl")
 }
 
 resource "consul_acl_token" "caller" {
@@ -82,4 +64,41 @@ resource "consul_keys" "token" {
     path  = "ticketflow/secrets/consul/${each.key}"
     value = data.consul_acl_token_secret_id.caller[each.key].secret_id
   }
+}
+
+resource "consul_prepared_query" "this" {
+  for_each = local.queries
+
+  name         = each.value.Name
+  service      = each.value.Service.Service
+  only_passing = each.value.Service.OnlyPassing
+  near         = try(each.value.Service.Near, null)
+  tags         = try(each.value.Service.Tags, null)
+
+  template {
+    type   = each.value.Template.Type
+    regexp = each.value.Template.Regexp
+  }
+
+  dynamic "failover" {
+    for_each = try([each.value.Service.Failover], [])
+    content {
+      nearest_n = failover.value.NearestN
+    }
+  }
+
+  dns {
+    ttl = each.value.DNS.TTL
+  }
+}
+
+resource "consul_config_entry" "intentions" {
+  for_each = local.intentions
+
+  kind = "service-intentions"
+  name = each.key
+
+  config_json = jsonencode({
+    Sources = [for source, action in each.value : { Name = source, Action = action }]
+  })
 }

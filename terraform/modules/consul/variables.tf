@@ -1,3 +1,9 @@
+variable "secrets" {
+  description = "Passwords and signing keys by name"
+  type        = map(string)
+  sensitive   = true
+}
+
 variable "servers" {
   description = "host:port of postgres, redis and rabbitmq"
   type        = map(string)
@@ -8,12 +14,17 @@ variable "config" {
   type        = map(map(string))
 }
 
-variable "policies" {
-  description = "Folder of the ACL policies, one file each"
+variable "folder" {
+  description = "Where policies/, queries/ and intentions.json are"
   type        = string
 }
 
 variable "acl" {
   description = "Whether Consul has ACLs: then there are policies, and tokens for those that look for others"
+  type        = bool
+}
+
+variable "mesh" {
+  description = "Whether services call each other through sidecars: then only who is named in intentions.json may"
   type        = bool
 }

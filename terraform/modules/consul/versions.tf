@@ -1,14 +1,10 @@
 terraform {
-  required_version = ">= 1.4"
+  required_version = ">= 1.7"
 
   required_providers {
     consul = {
       source  = "hashicorp/consul"
       version = "~> 2.21"
-    }
-    random = {
-      source  = "hashicorp/random"
-      version = "~> 3.6"
     }
   }
 }

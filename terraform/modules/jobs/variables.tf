@@ -12,3 +12,13 @@ variable "values" {
   description = "Variables for the jobs; each gets those that it declares"
   type        = map(string)
 }
+
+variable "release" {
+  description = "Release to deploy"
+  type        = string
+}
+
+variable "sums" {
+  description = "Text of the file of checksums that `make dist` has written"
+  type        = string
+}

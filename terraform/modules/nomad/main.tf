@@ -1,4 +1,23 @@
-# A namespace for the shop, and the two kinds of people who come to it.
+# A namespace for the shop, the two kinds of people who come to it, its disks, and its secrets as Nomad variables.
+
+locals {
+  # Which of the secrets each job is told; with workload identities a job can read its own path and no other's.
+  readers = {
+    backup        = ["database/catalog", "database/identity", "database/ordering"]
+    catalog       = ["dashboard-token", "database/catalog", "redis", "service-token"]
+    dashboard     = ["dashboard-token", "rabbitmq"]
+    gateway       = ["csrf", "dashboard-token", "jwt", "redis"]
+    identity      = ["dashboard-token", "database/identity", "jwt"]
+    migrate       = ["database/catalog", "database/identity", "database/ordering"]
+    notifications = ["dashboard-token", "rabbitmq", "redis"]
+    ordering      = ["dashboard-token", "database/ordering", "jwt", "payments-api-key", "rabbitmq", "service-token"]
+    payments      = ["dashboard-token", "payments-api-key"]
+    postgres      = ["database/catalog", "database/identity", "database/ordering", "database/postgres"]
+    rabbitmq      = ["rabbitmq"]
+    redis         = ["redis"]
+    seed          = ["database/catalog", "database/identity", "jwt", "redis", "service-token"]
+  }
+}
 
 resource "nomad_namespace" "this" {
   name        = var.namespace
@@ -34,4 +53,32 @@ resource "nomad_acl_policy" "read" {
       policy = "read"
     }
   EOT
+}
+
+# From Nomad 1.10 on: the disks without a line in a node's configuration. Their node is chosen once, and stays.
+resource "nomad_dynamic_host_volume" "this" {
+  for_each = var.volumes
+
+  name         = "ticketflow-${each.key}"
+  namespace    = nomad_namespace.this.name
+  plugin_id    = "mkdir"
+  capacity_min = each.value
+
+  capability {
+    access_mode     = "single-node-single-writer"
+    attachment_mode = "file-system"
+  }
+
+  lifecycle {
+    prevent_destroy = true # the data would go with it
+  }
+}
+
+# From Nomad 1.4 on, for jobs with nomad/overlays/overlay.py variables.
+resource "nomad_variable" "secrets" {
+  for_each = var.variables ? local.readers : {}
+
+  path      = "nomad/jobs/${each.key}"
+  namespace = nomad_namespace.this.name
+  items     = { for name in each.value : replace(name, "/[^a-z]/", "_") => var.secrets[name] }
 }

@@ -1,10 +1,10 @@
 terraform {
-  required_version = ">= 1.4"
+  required_version = ">= 1.7"
 
   required_providers {
     nomad = {
       source  = "hashicorp/nomad"
-      version = "~> 2.4"
+      version = "~> 2.5"
     }
   }
 }

@@ -1,0 +1,22 @@
+# From Nomad 1.10 on, instead of the host_volume in client.hcl: `nomad volume create nomad/overlays/volumes/postgres.volume.hcl`.
+
+name      = "ticketflow-postgres"
+type      = "host"
+plugin_id = "mkdir"
+
+capability {
+  access_mode     = "single-node-single-writer"
+  attachment_mode = "file-system"
+}
+
+constraint { # in the configuration of the node with the disk: client { meta { ticketflow_disk = "postgres" } }
+  attribute = "${meta.ticketflow_disk}"
+  operator  = "set_contains"
+  value     = "postgres"
+}
+
+parameters {
+  mode = "0700"
+  uid  = "65534" # `id -u postgres` there: with the driver exec, tasks run as that account
+  gid  = "65534"
+}
