@@ -24,13 +24,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "count" {
   type    = number
@@ -38,7 +50,8 @@ variable "count" {
 }
 
 locals {
-  native = var.driver != "docker"
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
 }
 
 job "catalog" {
@@ -132,13 +145,26 @@ job "catalog" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["catalog"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.catalog"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/catalog.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/catalog:${var.release}"
         ports   = local.native ? null : ["grpc", "admin"]
       }
 
@@ -153,7 +179,7 @@ job "catalog" {
         DRAIN_S          = "2"  # shutdown_delay has already made callers look away
         GRACE_S          = "20" # kill_timeout is above both
         LOG_FORMAT       = "json"
-        PYTHONPATH       = var.home
+        PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
       }
 
@@ -162,6 +188,7 @@ job "catalog" {
 {{ with key "ticketflow/secrets/database/catalog" }}DATABASE_URL=postgres://catalog:{{ . }}@{{ key "ticketflow/servers/postgres" }}/catalog{{ end }}
 {{ with key "ticketflow/secrets/redis" }}REDIS_URL=redis://default:{{ . }}@{{ key "ticketflow/servers/redis" }}/0{{ end }}
 {{ with key "ticketflow/secrets/service-token" }}SERVICE_TOKEN_SECRET={{ . }}{{ end }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/catalog.env"
         env         = true

@@ -1,8 +1,10 @@
 #!/bin/bash
 # Deploys a release, job after job, and ends well only if that very release runs and is healthy in the end.
-#   nomad/deploy.sh [-v NAME=VALUE]… ENVIRONMENT RELEASE [JOB…]
-# ENVIRONMENT is a file of nomad/vars; without JOBs: all that the environment has, servers first. A variable (-v) goes
-# to each job that declares it, such as -v home=/opt/ticketflow/1.4.0 -v image=registry.example.com/ticketflow:1.4.0.
+#   nomad/deploy.sh [-s SUMS] [-v NAME=VALUE]… ENVIRONMENT RELEASE [JOB…]
+# ENVIRONMENT is a file of nomad/vars by its name, or another by its path. Without JOBs: all that the environment has,
+# servers first. A variable (-v) goes to each job that declares it, such as
+# -v artifacts=https://files.example.com/ticketflow. SUMS is the file of checksums
+# that `make dist` has written (dist/SHA256SUMS): nodes run nothing that differs from what was built.
 # Nomad is found by NOMAD_ADDR, NOMAD_TOKEN, NOMAD_NAMESPACE …, as its own command does.
 set -euo pipefail
 
@@ -23,8 +25,10 @@ usage() {
 }
 
 given=()
-while getopts v: option; do
+sums="$here/../dist/SHA256SUMS"
+while getopts s:v: option; do
     case $option in
+    s) sums=$OPTARG ;;
     v) given+=("$OPTARG") ;;
     *) usage ;;
     esac
@@ -34,18 +38,26 @@ shift $((OPTIND - 1))
 environment=$1 release=$2
 shift 2
 var_file="$here/vars/$environment.hcl"
+[ "${environment%.hcl}" = "$environment" ] || var_file=$environment
 [ -f "$var_file" ] || die "there is no environment $environment: nomad/vars/ has $(cd "$here/vars" && echo *.hcl)"
 for program in nomad python3; do
     command -v "$program" >/dev/null || die "$program is not on PATH"
 done
 
 # In development the shop needs somebody who takes its mails, and something to sell.
-if [ "$environment" = dev ]; then
-    jobs=("${servers[@]}" mailbox migrate seed "${services[@]}" "${edge[@]}")
+if grep -Eq '^environment *= *"development"' "$var_file"; then
+    jobs=("${servers[@]}" dashboard mailbox migrate seed "${services[@]}" "${edge[@]}")
 else
-    jobs=("${servers[@]}" migrate "${services[@]}" "${edge[@]}")
+    jobs=("${servers[@]}" dashboard migrate "${services[@]}" "${edge[@]}")
 fi
 [ $# = 0 ] || jobs=("$@")
+
+# The release's files, as an HCL map of service to checksum.
+checksums=$(awk -v "ending=-$release.pex" '
+    substr($2, length($2) - length(ending) + 1) == ending {
+        printf "%s%s=\"%s\"", comma, substr($2, 1, length($2) - length(ending)), $1
+        comma = ","
+    }' "$sums" 2>/dev/null) || true
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -63,6 +75,7 @@ write_variables() {
 set_options() {
     options=("-var-file=$work/$1.hcl")
     if declares "$1" release; then options+=(-var "release=$release"); fi
+    if declares "$1" checksums; then options+=(-var "checksums={$checksums}"); fi
     if [ -n "${NOMAD_NAMESPACE:-}" ]; then options+=(-var "namespace=$NOMAD_NAMESPACE"); fi
     for pair in ${given[@]+"${given[@]}"}; do
         if declares "$1" "${pair%%=*}"; then options+=(-var "$pair"); fi
@@ -73,7 +86,9 @@ validate() {
     [ -f "$(file_of "$1")" ] || die "there is no job $1"
     write_variables "$1"
     set_options "$1"
-    nomad job validate "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 || die "$1 is not valid: $(cat "$work/said")"
+    nomad job validate "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 && return
+    [ -n "$checksums" ] || echo "deploy: $sums names no file of release $release: make dist RELEASE=$release" >&2
+    die "$1 is not valid: $(cat "$work/said")"
 }
 
 # Only what was planned is run: if somebody else changes the job in between, the index differs and Nomad refuses.

@@ -24,13 +24,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "count" {
   type    = number
@@ -44,6 +56,10 @@ variable "trusted_proxies" { # where the ingress, and any balancer before it, ru
   type    = list(string)
   default = ["127.0.0.0/8"]
 }
+variable "consul" { # empty: the agent of its own node
+  type    = string
+  default = ""
+}
 variable "limits" { # open: a load test from one machine does not reach them
   type    = string
   default = "strict"
@@ -54,8 +70,10 @@ variable "limits" { # open: a load test from one machine does not reach them
 }
 
 locals {
-  native = var.driver != "docker"
-  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
+  limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
 }
 
 job "gateway" {
@@ -148,13 +166,26 @@ job "gateway" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["gateway"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.gateway"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/gateway.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/gateway:${var.release}"
         ports   = local.native ? null : ["http"]
       }
 
@@ -164,12 +195,12 @@ job "gateway" {
         HOST                = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
         PORT                = "${NOMAD_PORT_http}"
         ADVERTISE           = "${NOMAD_ADDR_http}"
-        CONSUL_HTTP_ADDR    = "http://${attr.unique.network.ip-address}:8500" # it finds the others by itself
+        CONSUL_HTTP_ADDR    = local.consul # it finds the others by itself
         CONSUL_REGISTER     = "off" # Nomad registers; never both
         DRAIN_S             = "2"  # shutdown_delay has already made callers look away
         GRACE_S             = "20" # kill_timeout is above both
         LOG_FORMAT          = "json"
-        PYTHONPATH          = var.home
+        PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"
         PUBLIC_URL          = var.public_url
         TRUSTED_PROXIES     = join(",", var.trusted_proxies)
@@ -191,6 +222,7 @@ job "gateway" {
 {{ with key "ticketflow/secrets/csrf" }}CSRF_SECRET={{ . }}{{ end }}
 {{ with key "ticketflow/secrets/redis" }}REDIS_URL=redis://default:{{ . }}@{{ key "ticketflow/servers/redis" }}/0{{ end }}
 CONSUL_HTTP_TOKEN={{ keyOrDefault "ticketflow/secrets/consul/gateway" "" }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/gateway.env"
         env         = true

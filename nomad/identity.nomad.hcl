@@ -24,13 +24,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "count" {
   type    = number
@@ -50,8 +62,9 @@ variable "limits" { # open: a load test from one machine does not reach them
 }
 
 locals {
-  native = var.driver != "docker"
-  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
 }
 
 job "identity" {
@@ -144,13 +157,26 @@ job "identity" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["identity"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.identity"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/identity.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/identity:${var.release}"
         ports   = local.native ? null : ["http"]
       }
 
@@ -164,7 +190,7 @@ job "identity" {
         DRAIN_S             = "2"  # shutdown_delay has already made callers look away
         GRACE_S             = "20" # kill_timeout is above both
         LOG_FORMAT          = "json"
-        PYTHONPATH          = var.home
+        PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"
         TRUSTED_PROXIES     = join(",", var.trusted_proxies)
         LOGIN_LIMIT         = local.limit
@@ -178,6 +204,7 @@ job "identity" {
         data        = <<EOT
 {{ with key "ticketflow/secrets/database/identity" }}DATABASE_URL=postgres://identity:{{ . }}@{{ key "ticketflow/servers/postgres" }}/identity{{ end }}
 {{ with key "ticketflow/secrets/jwt" }}JWT_SECRET={{ . }}{{ end }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/identity.env"
         env         = true

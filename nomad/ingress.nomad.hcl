@@ -24,7 +24,7 @@ variable "nginx" { # the program, on the node
   type    = string
   default = "/usr/sbin/nginx"
 }
-variable "port" {
+variable "ingress_port" {
   type    = number
   default = 8080
 }
@@ -58,7 +58,7 @@ job "ingress" {
     }
 
     network {
-      port "http" { static = var.port }
+      port "http" { static = var.ingress_port }
     }
 
     service {
@@ -93,6 +93,7 @@ job "ingress" {
 
     task "nginx" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGQUIT" # nginx's graceful stop
       kill_timeout = "45s"
 

@@ -24,16 +24,39 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
+}
+variable "mailbox_port" {
+  type    = number
+  default = 8025
+}
+variable "smtp_port" {
+  type    = number
+  default = 1025
 }
 
-locals { native = var.driver != "docker" }
+locals {
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+}
 
 job "mailbox" {
   datacenters = var.datacenters
@@ -80,8 +103,8 @@ job "mailbox" {
     }
 
     network {
-      port "http" {}
-      port "smtp" { static = 1025 }
+      port "http" { static = var.mailbox_port }
+      port "smtp" { static = var.smtp_port }
     }
 
     service {
@@ -118,13 +141,26 @@ job "mailbox" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["mailbox"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.mailbox"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/mailbox.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/mailbox:${var.release}"
         ports   = local.native ? null : ["http", "smtp"]
       }
 
@@ -138,7 +174,7 @@ job "mailbox" {
         DRAIN_S           = "2"  # shutdown_delay has already made callers look away
         GRACE_S           = "20" # kill_timeout is above both
         LOG_FORMAT        = "json"
-        PYTHONPATH        = var.home
+        PEX_ROOT          = local.unpacked
         PYTHONUNBUFFERED  = "1"
         MAILBOX_SMTP_PORT = "${NOMAD_PORT_smtp}"
         MAILBOX_DIR       = "${NOMAD_ALLOC_DIR}/data/mail"

@@ -21,16 +21,31 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 
-locals { native = var.driver != "docker" }
+locals {
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+}
 
 job "migrate" {
   datacenters = var.datacenters
@@ -61,15 +76,28 @@ job "migrate" {
 
     task "catalog" {
       driver = var.driver
+      user   = local.native ? "nobody" : ""
+
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["catalog"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
 
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.catalog", "migrate"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/catalog.pex", "migrate"] : ["migrate"]
+        image   = local.native ? null : "${var.images}/catalog:${var.release}"
       }
 
       env {
-        PYTHONPATH = var.home
+        PEX_ROOT   = local.unpacked
       }
 
       template {
@@ -90,15 +118,28 @@ EOT
 
     task "identity" {
       driver = var.driver
+      user   = local.native ? "nobody" : ""
+
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["identity"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
 
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.identity", "migrate"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/identity.pex", "migrate"] : ["migrate"]
+        image   = local.native ? null : "${var.images}/identity:${var.release}"
       }
 
       env {
-        PYTHONPATH = var.home
+        PEX_ROOT   = local.unpacked
       }
 
       template {
@@ -119,15 +160,28 @@ EOT
 
     task "ordering" {
       driver = var.driver
+      user   = local.native ? "nobody" : ""
+
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["ordering"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
 
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.ordering", "migrate"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/ordering.pex", "migrate"] : ["migrate"]
+        image   = local.native ? null : "${var.images}/ordering:${var.release}"
       }
 
       env {
-        PYTHONPATH = var.home
+        PEX_ROOT   = local.unpacked
       }
 
       template {

@@ -24,13 +24,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "count" {
   type    = number
@@ -42,7 +54,8 @@ variable "public_url" {
 }
 
 locals {
-  native = var.driver != "docker"
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
 }
 
 job "notifications" {
@@ -135,13 +148,26 @@ job "notifications" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "60s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["notifications"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.notifications"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/notifications.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/notifications:${var.release}"
         ports   = local.native ? null : ["http"]
       }
 
@@ -155,7 +181,7 @@ job "notifications" {
         DRAIN_S          = "2"  # shutdown_delay has already made callers look away
         GRACE_S          = "20" # kill_timeout is above both
         LOG_FORMAT       = "json"
-        PYTHONPATH       = var.home
+        PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
         PUBLIC_URL       = var.public_url
       }
@@ -165,6 +191,7 @@ job "notifications" {
 {{ with key "ticketflow/secrets/rabbitmq" }}RABBITMQ_URL=amqp://ticketflow:{{ . }}@{{ key "ticketflow/servers/rabbitmq" }}/{{ end }}
 {{ with key "ticketflow/secrets/redis" }}REDIS_URL=redis://default:{{ . }}@{{ key "ticketflow/servers/redis" }}/0{{ end }}
 SMTP_PASSWORD={{ keyOrDefault "ticketflow/secrets/smtp-password" "" | toJSON }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/notifications.env"
         env         = true

@@ -24,13 +24,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "count" {
   type    = number
@@ -39,6 +51,10 @@ variable "count" {
 variable "trusted_proxies" { # where the gateway and the ingress run
   type    = list(string)
   default = ["127.0.0.0/8"]
+}
+variable "consul" { # empty: the agent of its own node
+  type    = string
+  default = ""
 }
 variable "limits" { # open: a load test from one machine does not reach them
   type    = string
@@ -50,8 +66,10 @@ variable "limits" { # open: a load test from one machine does not reach them
 }
 
 locals {
-  native = var.driver != "docker"
-  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
+  limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
 }
 
 job "ordering" {
@@ -144,13 +162,26 @@ job "ordering" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["ordering"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.ordering"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/ordering.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/ordering:${var.release}"
         ports   = local.native ? null : ["http"]
       }
 
@@ -160,12 +191,12 @@ job "ordering" {
         HOST             = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
         PORT             = "${NOMAD_PORT_http}"
         ADVERTISE        = "${NOMAD_ADDR_http}"
-        CONSUL_HTTP_ADDR = "http://${attr.unique.network.ip-address}:8500" # it finds the others by itself
+        CONSUL_HTTP_ADDR = local.consul # it finds the others by itself
         CONSUL_REGISTER  = "off" # Nomad registers; never both
         DRAIN_S          = "2"  # shutdown_delay has already made callers look away
         GRACE_S          = "20" # kill_timeout is above both
         LOG_FORMAT       = "json"
-        PYTHONPATH       = var.home
+        PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
         TRUSTED_PROXIES  = join(",", var.trusted_proxies)
         ORDER_LIMIT      = local.limit
@@ -181,6 +212,7 @@ job "ordering" {
 {{ with key "ticketflow/secrets/service-token" }}SERVICE_TOKEN_SECRET={{ . }}{{ end }}
 {{ with key "ticketflow/secrets/payments-api-key" }}PAYMENTS_API_KEY={{ . }}{{ end }}
 CONSUL_HTTP_TOKEN={{ keyOrDefault "ticketflow/secrets/consul/ordering" "" }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/ordering.env"
         env         = true

@@ -25,13 +25,25 @@ variable "release" {
   type    = string
   default = "dev"
 }
-variable "home" { # the release's code with its .venv, on the node or in the image
+variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
-  default = "/opt/ticketflow"
+  default = ""
 }
-variable "image" { # for the docker driver
+variable "checksums" { # the SHA-256 of each service's file
+  type    = map(string)
+  default = {}
+}
+variable "unpacked" { # nobody's folder on the node, where files stay unpacked for the next start; empty: each task's own
   type    = string
-  default = "ticketflow:dev"
+  default = ""
+}
+variable "python" { # the program on the node, of the version that built the files
+  type    = string
+  default = "/usr/bin/python3"
+}
+variable "images" { # for docker: each service's image is <images>/<service>:<release>
+  type    = string
+  default = "ticketflow"
 }
 variable "limits" { # open: a load test from one machine does not reach them
   type    = string
@@ -41,9 +53,13 @@ variable "limits" { # open: a load test from one machine does not reach them
     error_message = "Limits must be strict or open."
   }
 }
-variable "data" { # the volume's path on the node, for raw_exec, which cannot mount
+variable "volumes" { # raw_exec cannot mount: the folder on the node that holds the volumes
   type    = string
-  default = "/srv/ticketflow/payments"
+  default = "/srv/ticketflow"
+}
+variable "ingress_port" {
+  type    = number
+  default = 8080
 }
 variable "webhook_url" { # empty: by the ingress on the same node
   type    = string
@@ -51,9 +67,10 @@ variable "webhook_url" { # empty: by the ingress on the same node
 }
 
 locals {
-  native = var.driver != "docker"
-  limit  = var.limits == "open" ? "1000000" : "" # empty: the service's own default
-  books  = var.driver == "raw_exec" ? var.data : "/data"
+  native   = var.driver != "docker"
+  unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  books    = var.driver == "raw_exec" ? "${var.volumes}/payments" : "/data"
 }
 
 job "payments" {
@@ -143,6 +160,7 @@ job "payments" {
 
     task "app" {
       driver       = var.driver
+      user         = local.native ? "nobody" : ""
       kill_signal  = "SIGTERM"
       kill_timeout = "45s" # the client's max_kill_timeout must allow it
 
@@ -154,10 +172,22 @@ job "payments" {
         }
       }
 
+      dynamic "artifact" { # docker has it in the image
+        for_each = local.native ? ["payments"] : []
+        content {
+          source      = "${var.artifacts}/${artifact.value}-${var.release}.pex"
+          destination = "local/${artifact.value}.pex"
+          mode        = "file"
+          options {
+            checksum = "sha256:${var.checksums[artifact.value]}"
+          }
+        }
+      }
+
       config {
-        command = "${var.home}/.venv/bin/python"
-        args    = ["-m", "services.payments"]
-        image   = local.native ? null : var.image
+        command = local.native ? var.python : null
+        args    = local.native ? ["local/payments.pex", "serve"] : ["serve"]
+        image   = local.native ? null : "${var.images}/payments:${var.release}"
         ports   = local.native ? null : ["http"]
       }
 
@@ -171,16 +201,17 @@ job "payments" {
         DRAIN_S              = "2"  # shutdown_delay has already made callers look away
         GRACE_S              = "20" # kill_timeout is above both
         LOG_FORMAT           = "json"
-        PYTHONPATH           = var.home
+        PEX_ROOT             = local.unpacked
         PYTHONUNBUFFERED     = "1"
         CHARGE_LIMIT         = local.limit
         PAYMENTS_DB          = "${local.books}/payments.db"
-        PAYMENTS_WEBHOOK_URL = var.webhook_url != "" ? var.webhook_url : "http://${attr.unique.network.ip-address}:8080/webhooks/payments"
+        PAYMENTS_WEBHOOK_URL = var.webhook_url != "" ? var.webhook_url : "http://${attr.unique.network.ip-address}:${var.ingress_port}/webhooks/payments"
       }
 
       template { # a rotated secret restarts each instance at a moment of its own
         data        = <<EOT
 {{ with key "ticketflow/secrets/payments-api-key" }}PAYMENTS_API_KEY={{ . }}{{ end }}
+{{ with key "ticketflow/secrets/dashboard-token" }}OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{{ . }}{{ end }}
 EOT
         destination = "secrets/payments.env"
         env         = true

@@ -25,9 +25,13 @@ variable "bin" { # Postgres's programs, on the node or in the image
   type    = string
   default = "/usr/lib/postgresql/15/bin"
 }
-variable "data" { # the volume's path on the node, for raw_exec; the account postgres owns it
+variable "volumes" { # raw_exec cannot mount: the folder on the node that holds the volumes
   type    = string
-  default = "/srv/ticketflow/postgres"
+  default = "/srv/ticketflow"
+}
+variable "postgres_port" {
+  type    = number
+  default = 5432
 }
 variable "clients" { # whom Postgres lets try a password: samenet, or networks such as 10.0.0.0/8
   type    = string
@@ -36,7 +40,7 @@ variable "clients" { # whom Postgres lets try a password: samenet, or networks s
 
 locals {
   native = var.driver != "docker"
-  data   = var.driver == "raw_exec" ? var.data : "/data"
+  data   = var.driver == "raw_exec" ? "${var.volumes}/postgres" : "/data"
 }
 
 job "postgres" {
@@ -77,7 +81,7 @@ job "postgres" {
     }
 
     network {
-      port "pg" { static = 5432 }
+      port "pg" { static = var.postgres_port }
     }
 
     volume "data" {

@@ -24,14 +24,18 @@ variable "launcher" { # empty: Debian's, or what the image has on PATH
   type    = string
   default = ""
 }
-variable "data" { # the volume's path on the node, for raw_exec; the account rabbitmq owns it
+variable "volumes" { # raw_exec cannot mount: the folder on the node that holds the volumes
   type    = string
-  default = "/srv/ticketflow/rabbitmq"
+  default = "/srv/ticketflow"
+}
+variable "amqp_port" {
+  type    = number
+  default = 5672
 }
 
 locals {
   native   = var.driver != "docker"
-  data     = var.driver == "raw_exec" ? var.data : "/data"
+  data     = var.driver == "raw_exec" ? "${var.volumes}/rabbitmq" : "/data"
   default  = local.native ? "/usr/lib/rabbitmq/bin/rabbitmq-server" : "rabbitmq-server"
   launcher = var.launcher != "" ? var.launcher : local.default
 }
@@ -74,7 +78,9 @@ job "rabbitmq" {
     }
 
     network {
-      port "amqp" { static = 5672 }
+      port "amqp" { static = var.amqp_port }
+      port "epmd" {} # of its own: the machine's may be another's, or somebody else's to stop
+      port "erlang" {}
     }
 
     volume "data" {
@@ -120,6 +126,9 @@ job "rabbitmq" {
         LAUNCHER             = local.launcher
         LISTEN_ON            = "${NOMAD_IP_amqp}"
         PORT                 = "${NOMAD_PORT_amqp}"
+        ERL_EPMD_PORT        = "${NOMAD_PORT_epmd}"
+        ERL_EPMD_ADDRESS     = "127.0.0.1"
+        RABBITMQ_DIST_PORT   = "${NOMAD_PORT_erlang}"
         RABBITMQ_NODENAME    = "ticketflow@localhost" # the data belong to this name, wherever the node is called
         RABBITMQ_MNESIA_BASE = "${local.data}/mnesia"
         RABBITMQ_LOG_BASE    = "${local.data}/log"
@@ -145,7 +154,8 @@ export RABBITMQ_CONFIG_FILE="$NOMAD_SECRETS_DIR/rabbitmq.conf"
 export RABBITMQ_ENABLED_PLUGINS_FILE="$NOMAD_SECRETS_DIR/plugins"
 export RABBITMQ_CONF_ENV_FILE="$NOMAD_SECRETS_DIR/env.conf"
 export RABBITMQ_ALLOW_INPUT=1 # the virtual machine in the launcher's place, not below it …
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput # … and all the same no shell in it
+# … and all the same no shell in it, and no node of Erlang's from elsewhere.
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-noinput -kernel inet_dist_use_interface {127,0,0,1}'
 exec "$LAUNCHER"
 EOT
         destination = "local/serve.sh"

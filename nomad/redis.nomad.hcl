@@ -20,14 +20,18 @@ variable "image" { # for the docker driver
   type    = string
   default = "redis:7"
 }
-variable "data" { # the volume's path on the node, for raw_exec; the account redis owns it
+variable "volumes" { # raw_exec cannot mount: the folder on the node that holds the volumes
   type    = string
-  default = "/srv/ticketflow/redis"
+  default = "/srv/ticketflow"
+}
+variable "redis_port" {
+  type    = number
+  default = 6379
 }
 
 locals {
   native = var.driver != "docker"
-  data   = var.driver == "raw_exec" ? var.data : "/data"
+  data   = var.driver == "raw_exec" ? "${var.volumes}/redis" : "/data"
 }
 
 job "redis" {
@@ -68,7 +72,7 @@ job "redis" {
     }
 
     network {
-      port "redis" { static = 6379 }
+      port "redis" { static = var.redis_port }
     }
 
     volume "data" {

@@ -26,6 +26,7 @@ from urllib.parse import quote, urlencode
 POLL_S: Final = 2.0
 CALL_TIMEOUT_S: Final = 10.0
 FAILED_DEPLOYMENT: Final = frozenset({"failed", "cancelled"})
+WHY_NOT_THERE: Final = ("ConstraintFiltered", "DimensionExhausted")
 FAILED_ALLOCATION: Final = frozenset({"failed", "lost"})
 
 Json = Mapping[str, Any]
@@ -125,8 +126,18 @@ def _last_event(allocation: Json) -> str:
     return max(events)[1] if events else allocation.get("ClientDescription") or "no event"
 
 
+def obstacles(evaluations: Sequence[Json]) -> str:
+    """Why Nomad could not place what it wants to, by the newest evaluation that says; empty if none does."""
+    for each in sorted(evaluations, key=lambda evaluation: -int(evaluation["ModifyIndex"])):
+        metrics = list((each.get("FailedTGAllocs") or {}).values())
+        words = {word for metric in metrics for kind in WHY_NOT_THERE for word in metric.get(kind) or {}}
+        if metrics:
+            return f"no node fits: {', '.join(sorted(words)) or 'there is none'}"
+    return ""
+
+
 class Nomad:
-    """The three questions to Nomad's HTTP API. Raises `OSError` where it does not answer."""
+    """The questions to Nomad's HTTP API. Raises `OSError` where it does not answer."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._address = env.get("NOMAD_ADDR", "http://127.0.0.1:4646").rstrip("/")
@@ -138,6 +149,9 @@ class Nomad:
     def judge(self, name: str, release: str) -> Verdict:
         path = f"/v1/job/{quote(name, safe='')}"
         return judge(self._get(path), self._get(f"{path}/deployment"), self._get(f"{path}/allocations"), release)
+
+    def obstacles(self, name: str) -> str:
+        return obstacles(self._get(f"/v1/job/{quote(name, safe='')}/evaluations"))
 
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(  # noqa: S310  # the operator's own address
@@ -169,8 +183,15 @@ def wait(nomad: Nomad, name: str, release: str, timeout_s: float) -> Verdict:
         if verdict.good is not None:
             return verdict
         if time.monotonic() >= deadline:
-            return Verdict(False, f"did not settle within {timeout_s:g} s: {verdict.reason}")
+            return Verdict(False, f"did not settle within {timeout_s:g} s: {_with_obstacles(nomad, name, verdict)}")
         time.sleep(POLL_S)
+
+
+def _with_obstacles(nomad: Nomad, name: str, verdict: Verdict) -> str:
+    try:
+        return "; ".join(filter(None, (verdict.reason, nomad.obstacles(name))))
+    except OSError:  # the verdict says that Nomad does not answer
+        return verdict.reason
 
 
 def main() -> int:

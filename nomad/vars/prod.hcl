@@ -5,3 +5,4 @@ count           = 2
 public_url      = "https://tickets.example.com"
 trusted_proxies = ["10.0.0.0/16"] # where the balancer, the ingress and the gateway run, and nobody else
 limits          = "strict"
+artifacts       = "https://artifacts.example.com/ticketflow" # where the files of `make dist` are: any web server, S3 …

@@ -113,7 +113,9 @@ class Group:
 
     @property
     def service(self) -> Block:
-        return one(self.body.get("service"))
+        """The one that bears the job's name; a further one is only another name for another port."""
+        first: Block = self.body.get("service", [{}])[0]
+        return first
 
     @property
     def checks(self) -> dict[str, Block]:

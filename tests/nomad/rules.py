@@ -9,28 +9,38 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from services.defaults.settings import MigrationSettings, describe
-from tests.nomad.hcl import Group, Job, Task, seconds
+from tests.nomad.hcl import Group, Job, Task, labelled, one, seconds
 
 Rule = Callable[[Job], Iterator[str]]
 
-SERVICES: Final = ("catalog", "gateway", "identity", "mailbox", "notifications", "ordering", "payments")
+SERVICES: Final = ("catalog", "dashboard", "gateway", "identity", "mailbox", "notifications", "ordering", "payments")
 SERVERS: Final = ("postgres", "rabbitmq", "redis")
-CALLERS: Final = ("gateway", "ordering")  # they look for others in Consul
-ONE_PORT: Final = ("mailbox",)  # two of them cannot stand side by side, so there is no canary
-PROCESS_KEYS: Final = {"PYTHONPATH", "PYTHONUNBUFFERED"}  # for the interpreter, not for us
+CALLERS: Final = ("dashboard", "gateway", "ordering")  # they look for others in Consul
+ONE_PORT: Final = ("dashboard", "mailbox")  # two of them cannot stand side by side, so there is no canary
+PROCESS_KEYS: Final = {"PEX_ROOT", "PYTHONUNBUFFERED"}  # for the release's file and the interpreter, not for us
 BACKGROUND_S: Final = 5.0  # what run.py gives a server's background loops beyond the grace period
+UNPACKED: Final = '${var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"}'
+NATIVE_ONLY: Final = '${local.native ? ["%s"] : []}'
+ACCOUNTS: Final = {"postgres": "postgres", "redis": "redis", "rabbitmq": "rabbitmq", "backup": "postgres"}
+OURS: Final = re.compile(r"""^\$\{local\.native \? \["local/(\w+)\.pex", "(\w+)"\] : \["\2"\]\}$""")
 DRIVER_RULE: Final = '${contains(["raw_exec", "exec", "docker"], var.driver)}'
-RUNTIME_CONSUL: Final = "http://${attr.unique.network.ip-address}:8500"
+RUNTIME_CONSUL: Final = '${var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"}'
+
+
+def runs(task: Task) -> tuple[str, str] | None:
+    """Which service the task runs, and by which verb; None where it runs none of ours."""
+    found = OURS.match(str(task.config.get("args")))
+    return (found[1], found[2]) if found else None
 
 
 def settings_of(task: Task) -> type[Any] | None:
-    """The settings that the task's module reads; None where it runs none of ours."""
-    args = task.config.get("args", [])
-    if args[:1] != ["-m"]:
+    """The settings that the task's service reads; None where it runs none of ours."""
+    found = runs(task)
+    if found is None:
         return None
-    if args[2:] == ["migrate"]:
+    if found[1] == "migrate":
         return MigrationSettings
-    settings: type[Any] = importlib.import_module(f"{args[1]}.settings").Settings
+    settings: type[Any] = importlib.import_module(f"services.{found[0]}.settings").Settings
     return settings
 
 
@@ -54,6 +64,37 @@ def runs_by_every_driver(job: Job) -> Iterator[str]:
                 yield f"{task.name}: {key} is handed to drivers that do not know it"
         if "image" not in task.config:
             yield f"{task.name}: has no image for docker"
+
+
+def runs_what_was_built(job: Job) -> Iterator[str]:
+    """The release's own file, checked; or the release's own image."""
+    for task in job.tasks:
+        found = runs(task)
+        if found is None:
+            if job.name in (*SERVICES, "migrate", "seed"):
+                yield f"{task.name}: runs something else than a service's file"
+            continue
+        service = found[0]
+        if task.config["image"] != f'${{local.native ? null : "${{var.images}}/{service}:${{var.release}}"}}':
+            yield f"{task.name}: the image is not the release's"
+        if task.config.get("command") != "${local.native ? var.python : null}":
+            yield f"{task.name}: the file is not started by the node's Python, or the image's own start is lost"
+        artifact = one(labelled(task.body.get("dynamic")).get("artifact", {}).get("content"))
+        if labelled(task.body.get("dynamic")).get("artifact", {}).get("for_each") != NATIVE_ONLY % service:
+            yield f"{task.name}: does not fetch its service's file, or fetches it for docker too"
+        if artifact.get("source") != "${var.artifacts}/${artifact.value}-${var.release}.pex":
+            yield f"{task.name}: the file is not the release's"
+        if one(artifact.get("options")).get("checksum") != "sha256:${var.checksums[artifact.value]}":
+            yield f"{task.name}: runs whatever it is given (checksum)"
+        if (task.env.get("PEX_ROOT"), one(job.document["locals"]).get("unpacked")) != ("${local.unpacked}", UNPACKED):
+            yield f"{task.name}: unpacks itself where others may write"
+
+
+def has_no_rights_to_spare(job: Job) -> Iterator[str]:
+    for task in job.tasks:
+        wanted = ACCOUNTS.get(job.name, '${local.native ? "nobody" : ""}')
+        if task.body.get("user") != wanted:
+            yield f"{task.name}: runs as {task.body.get('user', 'root')}"
 
 
 def leaves_softly(job: Job) -> Iterator[str]:
@@ -143,7 +184,8 @@ def finds_by_itself(job: Job) -> Iterator[str]:
             yield "it does not know its address (ADVERTISE)"
         if task.env.get("HOST") != f'${{local.native ? "${{NOMAD_IP_{port}}}" : "0.0.0.0"}}':
             yield "HOST does not fit each driver"
-        if task.env.get("CONSUL_HTTP_ADDR") != (RUNTIME_CONSUL if job.name in CALLERS else None):
+        told = (task.env.get("CONSUL_HTTP_ADDR"), one(job.document["locals"]).get("consul"))
+        if told != (("${local.consul}", RUNTIME_CONSUL) if job.name in CALLERS else (None, None)):
             yield "who calls others, and nobody else, is told of Consul"
 
 
@@ -218,6 +260,8 @@ def says_its_release(job: Job) -> Iterator[str]:
 
 RULES: Final[tuple[Rule, ...]] = (
     runs_by_every_driver,
+    runs_what_was_built,
+    has_no_rights_to_spare,
     leaves_softly,
     rolls_back,
     has_time_to_settle,

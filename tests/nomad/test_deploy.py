@@ -141,29 +141,55 @@ def said(env: Mapping[str, str], verb: str) -> list[str]:
 
 def test_all_jobs_are_deployed_in_their_order(played: dict[str, str], nomad_api: tuple[str, Json]) -> None:
     nomad_api[1].update(healthy(sorted(ALL), "2.0"))
-    result = deploy(played, "-v", "home=/opt/2.0", "prod", "2.0")
+    result = deploy(played, "-v", "artifacts=http://files", "prod", "2.0")
     assert result.returncode == 0, result.stderr
     assert "release 2.0 runs in prod" in result.stdout
     ran = [re.sub(r".*/(\w+)\.nomad\.hcl", r"\1", line) for line in said(played, "run")]
     services = ["payments", "catalog", "identity", "ordering", "notifications", "gateway"]
-    assert ran == ["postgres", "rabbitmq", "migrate", *services, "ingress", "backup"]  # redis: nothing to change
+    assert ran == [
+        "postgres",
+        "rabbitmq",
+        "dashboard",
+        "migrate",
+        *services,
+        "ingress",
+        "backup",
+    ]  # redis: nothing to change
     assert all("-check-index=41" in line for line in said(played, "run"))
     lines = Path(played["SAID"]).read_text().splitlines()
     assert all(line.startswith("job validate") for line in lines[: len(ran) + 1])  # all, before the first is touched
 
 
-def test_each_job_gets_the_variables_that_it_declares(played: dict[str, str], nomad_api: tuple[str, Json]) -> None:
+def test_each_job_gets_the_variables_that_it_declares(
+    played: dict[str, str], nomad_api: tuple[str, Json], tmp_path: Path
+) -> None:
     nomad_api[1].update(healthy(sorted(ALL), "2.0"))
-    assert deploy(played | {"NOMAD_NAMESPACE": "shop"}, "-v", "home=/opt/2.0", "dev", "2.0").returncode == 0
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text("aa  ordering-2.0.pex\nbb  gateway-2.0.pex\ncc  gateway-12.0.pex\ndd  gateway-1.9.pex\n")
+    environ = played | {"NOMAD_NAMESPACE": "shop"}
+    assert deploy(environ, "-s", str(sums), "-v", "artifacts=http://files", "dev", "2.0").returncode == 0
     given = parse((JOBS / "vars/dev.hcl").read_text())
+    wanted = {
+        "artifacts": "http://files",
+        "checksums": '{ordering="aa",gateway="bb"}',
+        "release": "2.0",
+        "namespace": "shop",
+    }
     for line in said(played, "run"):
         name = re.sub(r".*/(\w+)\.nomad\.hcl", r"\1", line)
         declared = set(ALL[name].variables)
         from_file = parse((Path(played["SAID"]).parent / f"{name}.nomad.hcl.vars").read_text())
         assert from_file == {key: value for key, value in given.items() if key in declared}
         by_hand = dict(re.findall(r"-var (\w+)=(\S+)", line))
-        wanted = {"home": "/opt/2.0", "release": "2.0", "namespace": "shop"}
         assert by_hand == {key: value for key, value in wanted.items() if key in declared}
+
+
+def test_a_release_that_was_not_built_is_told(played: dict[str, str], tmp_path: Path) -> None:
+    refused = played | {"REFUSED": f"validate {JOBS / 'gateway.nomad.hcl'}"}
+    result = deploy(refused, "-s", str(tmp_path / "none"), "prod", "2.0", "gateway")
+    assert result.returncode == 1
+    assert "names no file of release 2.0: make dist RELEASE=2.0" in result.stderr
+    assert "gateway is not valid: made-up refusal" in result.stderr
 
 
 def test_a_rollback_stops_the_deployment(played: dict[str, str], nomad_api: tuple[str, Json]) -> None:
@@ -205,11 +231,21 @@ def test_a_wrong_call_is_told(played: dict[str, str], arguments: list[str], code
 def test_the_verdict_ends_by_itself(nomad_api: tuple[str, Json]) -> None:
     nomad_api[1].update(healthy(["gateway"], "2.0"))
     nomad_api[1]["/v1/job/gateway/deployment"]["Status"] = "running"
+    refused = {"api": {"ConstraintFiltered": {"missing drivers": 1}, "DimensionExhausted": {"memory": 2}}}
+    nomad_api[1]["/v1/job/gateway/evaluations"] = [
+        {"ModifyIndex": 8, "FailedTGAllocs": refused},
+        {"ModifyIndex": 7, "FailedTGAllocs": {"api": {}}},
+        {"ModifyIndex": 9, "FailedTGAllocs": None},
+    ]
     command = ["python3", str(JOBS / "verdict.py"), "gateway", "--release", "2.0", "--timeout", "0"]
     env = {"PATH": os.environ["PATH"], "NOMAD_ADDR": nomad_api[0]}
     result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 1
     assert "did not settle within 0 s: 2 of 2 healthy" in result.stderr
+    assert "; no node fits: memory, missing drivers" in result.stderr
+    del nomad_api[1]["/v1/job/gateway/evaluations"]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert "2 of 2 healthy; Deployment completed successfully\n" in result.stderr
     nomad_api[1].clear()
     result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert (result.returncode, "Nomad says 404" in result.stderr) == (1, True)

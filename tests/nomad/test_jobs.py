@@ -23,6 +23,7 @@ from tests.nomad.rules import (
     SERVICES,
     Rule,
     finds_by_itself,
+    has_no_rights_to_spare,
     has_time_to_settle,
     is_checked,
     keeps_secrets,
@@ -30,7 +31,9 @@ from tests.nomad.rules import (
     leaves_softly,
     recovers,
     rolls_back,
+    runs,
     runs_by_every_driver,
+    runs_what_was_built,
     says_its_release,
     scales,
     settings_of,
@@ -45,12 +48,23 @@ SITE = Site(
     secrets=Secrets(**{field.name: "x" for field in fields(Secrets)}),
     consul_program="/bin/true",
 )
+ON_ONE_MACHINE = {"APPHOST_SOCKET"}  # by which the app host takes orders; Nomad has an API of its own
 LIVENESS_RESTART = 'check_restart {\n          limit = 3\n          grace = "60s"\n        }'
 
 BROKEN: list[tuple[Rule, str, str, str]] = [
-    (runs_by_every_driver, "gateway", "local.native ? null : var.image", "var.image"),
+    (runs_by_every_driver, "gateway", 'local.native ? null : "${var.images}/gateway:${var.release}"', '"gateway"'),
     (runs_by_every_driver, "gateway", '["raw_exec", "exec", "docker"], var.driver', '["raw_exec"], var.driver'),
     (runs_by_every_driver, "redis", "driver       = var.driver", 'driver       = "docker"'),
+    (runs_what_was_built, "gateway", '"local/gateway.pex", "serve"', '"-m", "services.gateway"'),
+    (runs_what_was_built, "gateway", "gateway:${var.release}", "gateway:latest"),
+    (runs_what_was_built, "gateway", "local.native ? var.python : null", "var.python"),
+    (runs_what_was_built, "migrate", 'local.native ? ["identity"] : []', '["identity"]'),
+    (runs_what_was_built, "migrate", "${artifact.value}-${var.release}.pex", "${artifact.value}.pex"),
+    (runs_what_was_built, "seed", 'checksum = "sha256:${var.checksums[artifact.value]}"', ""),
+    (runs_what_was_built, "ordering", "${NOMAD_TASK_DIR}/pex", "/tmp/pex"),
+    (runs_what_was_built, "ordering", "= local.unpacked", '= "/tmp/pex"'),
+    (has_no_rights_to_spare, "ordering", '      user         = local.native ? "nobody" : ""\n', ""),
+    (has_no_rights_to_spare, "redis", 'user         = "redis"', 'user         = "root"'),
     (leaves_softly, "gateway", 'shutdown_delay = "5s"', 'shutdown_delay = "0s"'),
     (leaves_softly, "ingress", '    shutdown_delay = "5s"\n', ""),
     (leaves_softly, "ordering", 'kill_signal  = "SIGTERM"', 'kill_signal  = "SIGINT"'),
@@ -69,13 +83,14 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (is_checked, "postgres", 'interval = "10s"', f'{LIVENESS_RESTART}\ninterval = "10s"'),
     (keeps_secrets, "gateway", 'perms       = "0600"', 'perms       = "0644"'),
     (keeps_secrets, "gateway", "secrets/gateway.env", "local/gateway.env"),
-    (keeps_secrets, "gateway", "PYTHONPATH         ", 'JWT_SECRET         = "hunter2"\n        PYTHONPATH'),
+    (keeps_secrets, "gateway", "PEX_ROOT           ", 'JWT_SECRET         = "hunter2"\n        PEX_ROOT           '),
     (keeps_secrets, "gateway", '{{ with key "ticketflow/secrets/jwt" }}', '{{ range ls "ticketflow/secrets/jwt" }}'),
     (finds_by_itself, "ordering", 'CONSUL_REGISTER  = "off"', 'CONSUL_REGISTER  = "on"'),
     (finds_by_itself, "ordering", 'range safeLs "ticketflow/config/ordering"', 'range service "catalog"'),
     (finds_by_itself, "ordering", "${NOMAD_ADDR_http}", "127.0.0.1:80"),
     (finds_by_itself, "ordering", ': "0.0.0.0"', ': "127.0.0.1"'),
     (finds_by_itself, "ordering", "${attr.unique.network.ip-address}", "127.0.0.1"),
+    (finds_by_itself, "ordering", "CONSUL_HTTP_ADDR = local.consul", 'CONSUL_HTTP_ADDR = "http://127.0.0.1:8500"'),
     (stays_with_its_data, "postgres", 'type   = "host"', 'type   = "csi"'),
     (stays_with_its_data, "postgres", "canary            = 0", "canary            = 1"),
     (stays_with_its_data, "postgres", "attempts  = 0", "attempts  = 3"),
@@ -138,9 +153,23 @@ def test_jobs_and_app_host_run_the_same_services(parts: dict[str, Part]) -> None
     for name, part in parts.items():
         group = ALL[name].groups[0]
         assert group.service["name"] == name  # by which the others look for it
-        assert app(name).config["args"] == ["-m", f"services.{name}"]
+        assert runs(app(name)) == (name, "serve")
         ports = {"http": "main", "grpc": "main"}
         assert {ports.get(port, port) for port in group.ports} == set(part.ports)
+
+
+def test_people_find_jobs_and_app_host_at_the_same_ports() -> None:
+    known = {
+        "ingress": {"ingress_port": Ports().gateway},
+        "mailbox": {"mailbox_port": Ports().mailbox, "smtp_port": Ports().smtp},
+        "dashboard": {
+            "dashboard_port": Ports().dashboard,
+            "otlp_port": Ports().otlp,
+            "otlp_grpc_port": Ports().otlp_grpc,
+        },
+    }
+    for name, ports in known.items():
+        assert {port: ALL[name].variables[port]["default"] for port in ports} == ports
 
 
 def test_jobs_and_keys_tell_each_service_what_the_app_host_tells_it() -> None:
@@ -149,7 +178,7 @@ def test_jobs_and_keys_tell_each_service_what_the_app_host_tells_it() -> None:
         settings = settings_of(app(name))
         assert settings is not None
         known = {row.key for row in describe(settings)}
-        assert set(told) & known <= app(name).given | set(config.get(name, {}))
+        assert set(told) & known <= app(name).given | set(config.get(name, {})) | ON_ONE_MACHINE
 
 
 def test_no_service_learns_another_s_secrets() -> None:
@@ -160,6 +189,7 @@ def test_no_service_learns_another_s_secrets() -> None:
         assert readers(f"secrets/database/{name}") == {name}
     assert readers("secrets/jwt") == {"gateway", "identity", "ordering"}
     assert readers("secrets/service-token") == {"catalog", "ordering"}
+    assert readers("secrets/dashboard-token") == set(SERVICES) - {"mailbox"}
     assert readers("secrets/payments-api-key") == {"payments", "ordering"}
     assert readers("secrets/database/postgres") == set()
 
@@ -222,6 +252,8 @@ def test_process_keys_are_not_settings_by_accident() -> None:
 @pytest.mark.parametrize("driver", ["raw_exec", "exec", "docker"])
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_nomad_takes_the_job(name: str, driver: str) -> None:
-    command = ["nomad", "job", "validate", f"-var=driver={driver}", str(JOBS / f"{name}.nomad.hcl")]
+    sums = ",".join(f'{service}="{"0" * 64}"' for service in SERVICES)
+    checksums = [f"-var=checksums={{{sums}}}"] if "checksums" in ALL[name].variables else []
+    command = ["nomad", "job", "validate", f"-var=driver={driver}", *checksums, str(JOBS / f"{name}.nomad.hcl")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
