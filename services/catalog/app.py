@@ -20,6 +20,7 @@ from services.catalog.store.concerts import Concerts
 from services.defaults.auth import TokenVerifier
 from services.defaults.errors import Invalid, NotFound
 from services.defaults.grpc import service_principal
+from services.defaults.telemetry import annotate
 
 if TYPE_CHECKING:
     from grpclib.server import Stream
@@ -79,6 +80,7 @@ class Catalog(CatalogBase):
     async def HoldTickets(self, stream: Stream[pb.HoldTicketsRequest, pb.HoldTicketsResponse]) -> None:
         service_principal(stream, self._verifier)
         request = wire.to_hold_request(await _receive(stream))
+        annotate(order_id=request.order_id, concert_id=request.concert_id)
         hold = await self._holds.hold(request)
         concert = await self._read_concert(request.concert_id)
         await stream.send_message(pb.HoldTicketsResponse(hold=wire.hold_message(hold), concert=concert))
@@ -86,13 +88,13 @@ class Catalog(CatalogBase):
     async def ConfirmHold(self, stream: Stream[pb.ConfirmHoldRequest, pb.ConfirmHoldResponse]) -> None:
         service_principal(stream, self._verifier)
         request = await _receive(stream)
-        hold = await self._holds.confirm(wire.to_uuid("order_id", request.order_id))
+        hold = await self._holds.confirm(_order_id(request))
         await stream.send_message(pb.ConfirmHoldResponse(hold=wire.hold_message(hold)))
 
     async def ReleaseHold(self, stream: Stream[pb.ReleaseHoldRequest, pb.ReleaseHoldResponse]) -> None:
         service_principal(stream, self._verifier)
         request = await _receive(stream)
-        released = await self._holds.release(wire.to_uuid("order_id", request.order_id))
+        released = await self._holds.release(_order_id(request))
         await stream.send_message(pb.ReleaseHoldResponse(released=released))
 
     async def _read_concert(self, name: UUID | str) -> pb.Concert:
@@ -104,6 +106,13 @@ class Catalog(CatalogBase):
 
         key = id_key(name) if isinstance(name, UUID) else slug_key(name)
         return pb.Concert.FromString(await self._cache.get_or_load(key, load))
+
+
+def _order_id(request: pb.ConfirmHoldRequest | pb.ReleaseHoldRequest) -> UUID:
+    """Which order it is about, told by the call's spans and log lines from here on. Raises `Invalid`."""
+    order_id = wire.to_uuid("order_id", request.order_id)
+    annotate(order_id=order_id)
+    return order_id
 
 
 async def _receive(stream: Stream[RequestT, ResponseT]) -> RequestT:

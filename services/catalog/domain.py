@@ -84,6 +84,15 @@ class Concert:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """How many tickets of a concert can be held."""
+
+    concert_id: UUID
+    slug: str
+    tickets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """`code` is empty until the ticket is sold."""
 

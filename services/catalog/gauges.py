@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from opentelemetry import metrics
 
-from services.defaults.errors import Unavailable
+from services.catalog.domain import Left
+from services.defaults.telemetry.polling import poll
 
 EVERY_S: Final = 10.0
+TICKETS_EVERY_S: Final = 30.0  # what is left of a list of concerts is costlier to count
+MAX_CONCERTS: Final = 200  # the soonest: a metric is no place for a whole catalog
 
-active_holds = metrics.get_meter(__name__).create_gauge(
-    "holds.active", unit="{hold}", description="Holds whose lease runs"
+_meter = metrics.get_meter(__name__)
+active_holds = _meter.create_gauge("holds.active", unit="{hold}", description="Holds whose lease runs")
+tickets_left = _meter.create_gauge(
+    "tickets.left", unit="{ticket}", description="Tickets that can be held, of the soonest concerts on sale"
 )
 
 
@@ -21,17 +26,35 @@ class CountsHolds(Protocol):
     async def count_active_holds(self) -> int: ...
 
 
+class CountsTickets(Protocol):
+    async def count_left(self, limit: int) -> Sequence[Left]: ...
+
+
 class HoldGauge:
-    """Counts the active holds every so often; a database that is away is no news from here."""
+    """Counts the active holds every so often."""
 
     def __init__(self, store: CountsHolds, *, every_s: float = EVERY_S) -> None:
         self._store = store
         self._every_s = every_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            with suppress(Unavailable):
-                active_holds.set(await self._store.count_active_holds())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await stop.wait()
+        await poll(self._read, stop, every_s=self._every_s)
+
+    async def _read(self) -> None:
+        active_holds.set(await self._store.count_active_holds())
+
+
+class TicketGauge:
+    """Counts what is left of each concert on sale every so often."""
+
+    def __init__(self, store: CountsTickets, *, every_s: float = TICKETS_EVERY_S) -> None:
+        self._store = store
+        self._every_s = every_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await poll(self._read, stop, every_s=self._every_s)
+
+    async def _read(self) -> None:
+        for left in await self._store.count_left(MAX_CONCERTS):
+            concert = {"ticketflow.concert.id": str(left.concert_id), "ticketflow.concert.slug": left.slug}
+            tickets_left.set(left.tickets, concert)

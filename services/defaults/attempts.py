@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import stamina
+from opentelemetry import metrics
 from purgatory import AsyncCircuitBreakerFactory, Event
 from purgatory.domain.model import OpenedState
 
@@ -30,6 +31,11 @@ from services.defaults.errors import AppError, Unavailable
 T = TypeVar("T")
 Send = Callable[[Endpoint, float], Awaitable[T]]  # makes one attempt there, within so many seconds
 logger = logging.getLogger(__name__)
+
+CLOSED: Final = "closed"
+_meter = metrics.get_meter("services.defaults")
+_breaker_changes = _meter.create_counter("circuit_breakers.changes", "{change}", "Breakers that changed their state")
+_breakers_open = _meter.create_up_down_counter("circuit_breakers.open", "{breaker}", "Breakers that are not closed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,7 @@ class Caller:
         self._breakers = AsyncCircuitBreakerFactory(
             policy.break_after, policy.break_s, exclude=[(AttemptFailed, _is_no_fault)]
         )
+        self._states: dict[str, str] = {}  # of those breakers that ever changed
         self._breakers.add_listener(self._log_breaker)
 
     async def call(self, send: Send[T], *, repeatable: bool, timeout_s: float | None = None) -> T:
@@ -178,7 +185,9 @@ class Caller:
 
     def _log_breaker(self, endpoint: str, what: str, event: Event) -> None:
         if what == "state_changed":
-            state = getattr(event, "state", "")
+            state = str(getattr(event, "state", ""))
+            _count_breaker(self._service, self._states.get(endpoint, CLOSED), state)
+            self._states[endpoint] = state
             logger.warning("circuit breaker", extra={"to": self._service, "at": endpoint, "state": state})
 
 
@@ -186,6 +195,11 @@ def unavailable(service: str, retry_after_s: float = 1.0) -> Unavailable:
     """What the caller is told of a service that cannot be reached."""
     message = f"The {service} service is not answering at the moment. Please try again shortly."
     return Unavailable(message, retry_after_s=retry_after_s)
+
+
+def _count_breaker(peer: str, before: str, now: str) -> None:
+    _breaker_changes.add(1, {"peer": peer, "state": now})
+    _breakers_open.add((now != CLOSED) - (before != CLOSED), {"peer": peer})
 
 
 class _Limit:

@@ -6,9 +6,10 @@ tokens of services, `typ` "svc+jwt". The kind is part of what is verified, so ne
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,6 +75,27 @@ class TokenIssuer:
             "scope": " ".join(sorted(scopes)),  # RFC 8693, 4.2
         }
         return jwt.encode(self._header, payload, self._key, algorithms=[ALGORITHM])
+
+
+class ServiceToken:
+    """A service's own token for another, kept for half its life: what is sent again need not be signed again.
+
+    Nor written out again: on one HTTP/2 connection a header that came before is a byte (RFC 7541).
+    """
+
+    def __init__(self, issuer: TokenIssuer, subject: str, *, now_s: Callable[[], float] = time.time) -> None:
+        self._issuer = issuer
+        self._subject = subject
+        self._now_s = now_s
+        self._token = ""
+        self._issued_at = -math.inf
+
+    def current(self) -> str:
+        """The token to send now."""
+        now = self._now_s()
+        if not 0 <= now - self._issued_at < self._issuer.lifetime_s / 2:  # nor one from a future that was taken back
+            self._token, self._issued_at = self._issuer.issue(self._subject, now_s=now), now
+        return self._token
 
 
 class TokenVerifier:

@@ -38,8 +38,11 @@ logger = logging.getLogger(__name__)
 class GrpcServer:
     """Serves `handlers` together with `grpc.health.v1` and server reflection."""
 
-    def __init__(self, handlers: Collection[IServable], health: Health) -> None:
+    def __init__(
+        self, handlers: Collection[IServable], health: Health, *, max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
         self._health = health
+        self._max_message_bytes = max_message_bytes
         self._refusing = False
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -62,7 +65,7 @@ class GrpcServer:
         await self._server.wait_closed()
 
     async def _on_request(self, event: RecvRequest) -> None:
-        event.method_func = self._counted(wrap_call(event))  # type: ignore[assignment] # its protocol names the argument
+        event.method_func = self._counted(wrap_call(event, self._max_message_bytes))  # type: ignore[assignment] # its protocol names the argument
 
     def _counted(self, call: MethodHandler) -> MethodHandler:
         async def counted(stream: Any) -> None:
@@ -91,7 +94,7 @@ def with_health_and_reflection(handlers: Collection[IServable], health: Health) 
     return ServerReflection.extend([*handlers, service])
 
 
-def wrap_call(event: RecvRequest) -> MethodHandler:
+def wrap_call(event: RecvRequest, max_message_bytes: int = MAX_MESSAGE_BYTES) -> MethodHandler:
     """One call with its span, its deadline, a bound on what it reads, and its errors as statuses."""
     service, _, method = event.method_name.strip("/").rpartition("/")
     metadata = {key: value for key, value in event.metadata.items() if isinstance(value, str)}
@@ -99,7 +102,7 @@ def wrap_call(event: RecvRequest) -> MethodHandler:
     time_left_s = event.deadline.time_remaining() if event.deadline else None
 
     async def call(stream: Any) -> None:
-        cap_message_size(stream)
+        cap_message_size(stream, max_message_bytes)
         with rpc_server_span(service, method, metadata), deadline_scope(time_left_s):
             try:
                 await handler(stream)
@@ -119,13 +122,13 @@ def service_principal(stream: Any, verifier: TokenVerifier) -> Principal:
     return verifier.verify(bearer_token(stream.metadata.get("authorization")))
 
 
-def cap_message_size(stream: Any) -> None:
-    """Refuses a message over 1 MiB before it is read: grpclib has no bound of its own."""
+def cap_message_size(stream: Any, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    """Refuses a message over `max_bytes` before it is read: grpclib has no bound of its own."""
     receive = stream._stream.recv_data
 
     async def recv_data(size: int) -> Any:
-        if size > MAX_MESSAGE_BYTES:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"At most {MAX_MESSAGE_BYTES} bytes a message.")
+        if size > max_bytes:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"At most {max_bytes} bytes a message.")
         return await receive(size)
 
     stream._stream.recv_data = recv_data

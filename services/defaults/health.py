@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.defaults.telemetry import untraced
+
 Check = Callable[[], Awaitable[None]]
 """Returns when the dependency answers, raises when it does not."""
 
@@ -87,7 +89,8 @@ class Health:
 async def _probe(check: Check) -> Outcome:
     """Gives up on time even where the check does not let itself be cancelled, as drivers of a frozen server do."""
     started = time.perf_counter()
-    task = asyncio.ensure_future(check())
+    with untraced():
+        task = asyncio.ensure_future(check())
     done, _ = await asyncio.wait([task], timeout=CHECK_TIMEOUT_S)
     if not done:
         task.cancel()

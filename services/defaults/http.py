@@ -162,6 +162,12 @@ def principal() -> Principal:
 
 def client_address() -> str:
     """The address of whoever asks: the peer's, or what a trusted proxy says of it."""
+    if "client_address" not in g:  # the limiter alone asks three times a request
+        g.client_address = _find_client()
+    return str(g.client_address)
+
+
+def _find_client() -> str:
     peer = request.remote_addr or ""
     forwarded = request.headers.get("X-Forwarded-For", "")
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]

@@ -11,6 +11,7 @@ Retries and dead letters are built on this in `work_queue.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,6 @@ from typing import Any, Final
 
 from aiormq.abc import AbstractChannel as Channel
 from aiormq.abc import AbstractConnection, DeliveredMessage
-from opentelemetry import metrics
 from pamqp.commands import Basic
 
 from services.defaults.amqp import (
@@ -35,26 +35,30 @@ from services.defaults.amqp import (
 from services.defaults.errors import Unavailable
 from services.defaults.telemetry import consumer_span, inject_trace, producer_span
 
-__all__ = ["Broker", "Channel", "Delivery", "Handler", "Message", "Topology", "Unroutable", "open_broker"]
+__all__ = ["Broker", "Channel", "Delivery", "Handler", "Message", "QueueState", "Topology", "Unroutable", "open_broker"]
 
 logger = logging.getLogger(__name__)
 
+GIVE_BACK_S: Final = 1.0
 NACK_PAUSE_S: Final = 1.0  # a message that fails at once must not spin through its delivery limit
 PERSISTENT: Final = 2
-
-_meter = metrics.get_meter("services.defaults")
-_published = _meter.create_counter("messaging.client.sent.messages", "{message}")
-_consumed = _meter.create_counter("messaging.client.consumed.messages", "{message}")
+TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate"})  # W3C Trace Context
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What is published. `message_id` lets consumers recognise a duplicate; `type` names what the body is."""
+    """What is published. `message_id` lets consumers recognise a duplicate; `type` names what the body is.
+
+    `trace` holds the headers of the trace that it belongs to; empty: the present one. `about` are attributes of
+    its span.
+    """
 
     body: bytes
     routing_key: str
     message_id: str
     type: str = ""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, Any] = field(default_factory=dict)
     timestamp: datetime | None = None
     content_type: str = "application/json"
@@ -72,6 +76,14 @@ class Delivery:
     attempts: int
     timestamp: datetime | None
     content_type: str
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """`depth` counts the messages that are ready, not those in the hands of a consumer."""
+
+    depth: int
+    consumers: int
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
@@ -100,7 +112,6 @@ class Broker:
         sending = [asyncio.create_task(_publish(session.publisher, exchange, each)) for each in messages]
         results = await asyncio.gather(*sending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
-        _published.add(len(messages) - len(failures), {"messaging.destination.name": exchange})
         if failures:
             raise min(failures, key=lambda failure: not isinstance(failure, Unroutable))
 
@@ -125,10 +136,34 @@ class Broker:
 
     async def depth(self, queue: str) -> int:
         """How many messages are ready in `queue`. Raises Unavailable when there is no such queue."""
+        return (await self.state(queue)).depth
+
+    async def state(self, queue: str) -> QueueState:
+        """What the broker tells of `queue`. Raises Unavailable when there is no such queue."""
         async with self._link.own_channel() as channel:
             with connection_errors():
                 answer = await channel.queue_declare(queue, passive=True, timeout=TIMEOUT_S)
-            return answer.message_count or 0
+            return QueueState(answer.message_count or 0, answer.consumer_count or 0)
+
+    async def peek(self, queue: str, limit: int) -> list[Delivery]:
+        """The first `limit` messages of `queue`, which all stay. Meanwhile nobody else can get them."""
+        found: list[Delivery] = []
+        async with self._link.own_channel() as channel:  # its end gives back whatever was not acknowledged
+            while len(found) < limit:
+                with connection_errors():
+                    message = await channel.basic_get(queue, timeout=TIMEOUT_S)
+                if message.delivery_tag is None:
+                    break
+                found.append(_delivery(message))
+        await self._until_given_back(queue, len(found))
+        return found
+
+    async def _until_given_back(self, queue: str, count: int) -> None:
+        """A quorum queue has its messages back only a moment after the channel's end; a drain would miss them."""
+        with contextlib.suppress(TimeoutError):  # or somebody else has taken them meanwhile
+            async with asyncio.timeout(GIVE_BACK_S):
+                while await self.depth(queue) < count:  # noqa: ASYNC110 - what happens at the broker sets no Event
+                    await asyncio.sleep(GIVE_BACK_S / 50)
 
     async def drain(self, queue: str, handler: Handler) -> int:
         """Hands each message that is in `queue` now to `handler`, one after the other; returns how many.
@@ -200,7 +235,6 @@ class _Subscription:
             return
         delivery = _delivery(message)
         accepted = await self._handle(delivery)
-        _consumed.add(1, {"messaging.destination.name": self._queue, "accepted": accepted})
         try:
             with connection_errors():
                 if accepted:
@@ -212,7 +246,7 @@ class _Subscription:
 
     async def _handle(self, delivery: Delivery) -> bool:
         try:
-            with consumer_span(self._queue, _strings(delivery.headers)):
+            with consumer_span(self._queue, delivery.type, trace_of(delivery), message_attributes(delivery)):
                 await self._handler(delivery)
         except Exception:
             logger.exception("message not handled", extra={"queue": self._queue, "id": delivery.message_id})
@@ -238,11 +272,8 @@ async def open_broker(url: str) -> AsyncIterator[Broker]:
 
 
 async def _publish(channel: Channel, exchange: str, message: Message) -> None:
-    parent = _strings(message.headers)
-    with (
-        producer_span(exchange or message.routing_key, parent if "traceparent" in parent else None),
-        connection_errors(),
-    ):
+    about = {**message_attributes(message), **message.about}
+    with producer_span(exchange, message.routing_key, message.trace, about), connection_errors():
         await channel.basic_publish(
             message.body,
             exchange=exchange,
@@ -280,8 +311,14 @@ def _delivery(message: DeliveredMessage) -> Delivery:
     )
 
 
-def _strings(headers: Mapping[str, Any]) -> dict[str, str]:
-    return {key: value for key, value in headers.items() if isinstance(value, str)}
+def message_attributes(message: Message | Delivery) -> dict[str, Any]:
+    """What spans tell of a message: never what is in it."""
+    return {"messaging.message.id": message.message_id, "messaging.message.body.size": len(message.body)}
+
+
+def trace_of(delivery: Delivery) -> dict[str, str]:
+    """The headers of the trace that the message belongs to."""
+    return {key: value for key, value in delivery.headers.items() if key in TRACE_HEADERS and isinstance(value, str)}
 
 
 async def _first(*waits: Awaitable[Any]) -> None:

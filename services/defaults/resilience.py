@@ -27,7 +27,7 @@ from services.defaults.deadline import DEADLINE_HEADER, format_deadline
 from services.defaults.discovery import Discovery, Endpoint
 from services.defaults.errors import from_problem
 from services.defaults.grpc_errors import from_grpc_error
-from services.defaults.telemetry import inject_trace, rpc_client_span
+from services.defaults.telemetry import inject_trace, request_span, rpc_client_span
 
 StubT = TypeVar("StubT")
 
@@ -93,7 +93,7 @@ class HttpClient:
 
         async def send(endpoint: Endpoint, attempt_s: float) -> HttpAnswer:
             url = URL.build(scheme="http", host=endpoint.host, port=endpoint.port, path=path)
-            timely = {**sent_headers, **inject_trace(), DEADLINE_HEADER: format_deadline(attempt_s)}
+            timely = {**sent_headers, DEADLINE_HEADER: format_deadline(attempt_s)}
             return await self._send(method, url.update_query(params), json=json, headers=timely)
 
         return await self._caller.call(send, repeatable=repeatable, timeout_s=timeout_s)
@@ -102,14 +102,22 @@ class HttpClient:
         # The whole is timed by whoever calls this.
         options["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s)
         try:
-            async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                content = await self._read(response)
+            response, content = await self._exchange(method, url, **options)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             away = unavailable(self._service)
             raise AttemptFailed(away, sent=False, transient=True, lost=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AttemptFailed(unavailable(self._service), transient=True, lost=True) from error
         return self._answer(response, content)
+
+    async def _exchange(
+        self, method: str, url: URL, *, headers: dict[str, str], **options: Any
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        with request_span(method, self._service, str(url.with_query(None))) as told:
+            options["headers"] = headers | inject_trace()
+            async with self._session.request(method, url, allow_redirects=False, **options) as response:
+                told["http.response.status_code"] = response.status
+                return response, await self._read(response)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         content = bytearray()

@@ -25,6 +25,7 @@ from services.defaults.health import Health
 from services.defaults.http import create_http_app
 from services.defaults.registration import open_registration
 from services.defaults.settings import CommonSettings, SettingsError
+from services.defaults.telemetry.metering import watched_loop
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -54,13 +55,23 @@ def main(name: str, verbs: Mapping[str, Verb]) -> None:
 
 
 async def serve_http(
-    app: Quart, settings: CommonSettings, health: Health, *, background: Sequence[Background] = ()
+    app: Quart,
+    settings: CommonSettings,
+    health: Health,
+    *,
+    background: Sequence[Background] = (),
+    also: Sequence[tuple[Quart, int]] = (),
 ) -> None:
-    """Serves `app` at the settings' address until told to stop."""
+    """Serves `app` at the settings' address until told to stop, and `also` others, each at a port of its own."""
     told = _stop_signal()
-    async with _background(background), _http(app, settings, settings.port) as stop_accepting:
+    async with _background(background), contextlib.AsyncExitStack() as servers:
+        stops = [
+            await servers.enter_async_context(_http(each, settings, port))
+            for each, port in [*also, (app, settings.port)]
+        ]
         await _serve_until(told, settings, health, "http")
-        stop_accepting.set()
+        for stop_accepting in stops:
+            stop_accepting.set()
 
 
 async def serve_grpc(
@@ -81,11 +92,16 @@ async def serve_grpc(
         stop_accepting.set()
 
 
-async def serve_worker(work: Background, settings: CommonSettings, health: Health) -> None:
+async def serve_worker(
+    work: Background, settings: CommonSettings, health: Health, *, background: Sequence[Background] = ()
+) -> None:
     """Runs `work`, with health and liveness over HTTP at PORT, until told to stop."""
     told = _stop_signal()
     admin = create_http_app(health.service, health, api_pages=False)
-    async with _background([work], grace_s=settings.grace_s), _http(admin, settings, settings.port) as done:
+    async with (
+        _background([work, *background], grace_s=settings.grace_s),
+        _http(admin, settings, settings.port) as done,
+    ):
         await _serve_until(told, settings, health, "worker")
         done.set()
 
@@ -96,7 +112,7 @@ async def _serve_until(told: asyncio.Event, settings: CommonSettings, health: He
     async def ready() -> bool:
         return (await health.report())[0]
 
-    async with open_registration(settings, health.service, tags=[tag], ready=ready):
+    async with watched_loop(), open_registration(settings, health.service, tags=[tag], ready=ready):
         logger.info("serving", extra={"address": f"{settings.host}:{settings.port}"})
         await told.wait()
         health.draining = True

@@ -71,8 +71,82 @@ def setting(
     return field(default=default, metadata={"rule": rule}, repr=not rule.secret)
 
 
+_HTTP: Final = "http/protobuf"
+_SAMPLERS: Final = tuple(
+    parent + rule for parent in ("", "parentbased_") for rule in ("always_on", "always_off", "traceidratio")
+)
+
+
+def _protocol(signal: str) -> Any:
+    return setting(f"How {signal} are sent: only `{_HTTP}` is spoken here", default=_HTTP, choices=(_HTTP,))
+
+
+def _ending(signal: str) -> Any:
+    return setting(f"Address of {signal} alone, as it stands; empty: as above, with its usual path", default="")
+
+
+def _exporter(signal: str, *others: str) -> Any:
+    choices = ("otlp", *others, "none")
+    return setting(f"`none` sends no {signal}", default="otlp", choices=choices)
+
+
 @dataclass(frozen=True, kw_only=True)
-class CommonSettings:
+class TelemetrySettings:
+    """The standard variables of OpenTelemetry, as far as they mean something here.
+
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Some the SDK reads by
+    itself; they are here so that a bad value stops the start, and for the table.
+    """
+
+    otel_sdk_disabled: bool = setting("Switches traces, metrics and the sending of logs off", default=False)
+    otel_service_name: str = setting("Another name for the process", default="")
+    otel_resource_attributes: str = setting("`key=value,…` that everything sent carries", default="")
+    otel_exporter_otlp_endpoint: str = setting(
+        "Where traces, metrics and logs go by OTLP/HTTP; empty: nowhere", default=""
+    )
+    otel_exporter_otlp_traces_endpoint: str = _ending("traces")
+    otel_exporter_otlp_metrics_endpoint: str = _ending("metrics")
+    otel_exporter_otlp_logs_endpoint: str = _ending("logs")
+    otel_exporter_otlp_protocol: str = _protocol("all three")
+    otel_exporter_otlp_traces_protocol: str = _protocol("traces")
+    otel_exporter_otlp_metrics_protocol: str = _protocol("metrics")
+    otel_exporter_otlp_logs_protocol: str = _protocol("logs")
+    otel_exporter_otlp_headers: str = setting(
+        "`key=value,…` sent as headers, for a collector's key", default="", secret=True
+    )
+    otel_exporter_otlp_compression: str = setting(
+        "`gzip` for a collector that is far away", default="none", choices=("none", "gzip", "deflate")
+    )
+    otel_exporter_otlp_timeout: int = setting("Milliseconds that one sending may take", default=5_000, minimum=1)
+    otel_exporter_otlp_traces_timeout: int = setting("The same for traces; 0: as above", default=0, minimum=0)
+    otel_exporter_otlp_metrics_timeout: int = setting("The same for metrics; 0: as above", default=0, minimum=0)
+    otel_exporter_otlp_logs_timeout: int = setting("The same for logs; 0: as above", default=0, minimum=0)
+    otel_traces_exporter: str = _exporter("traces")
+    otel_metrics_exporter: str = _exporter("metrics; `/metrics` is there in any case", "prometheus")
+    otel_logs_exporter: str = _exporter("logs; the terminal has them in any case")
+    otel_traces_sampler: str = setting(
+        "Which traces are kept, as `parentbased_traceidratio`", default="parentbased_always_on", choices=_SAMPLERS
+    )
+    otel_traces_sampler_arg: float = setting(
+        "Share of traces that the samplers by ratio keep", default=1.0, minimum=0, maximum=1
+    )
+    otel_metric_export_interval: int = setting(
+        "Milliseconds between two sendings of metrics", default=10_000, minimum=100
+    )
+
+    def sends(self, signal: str) -> bool:
+        """Whether `traces`, `metrics` or `logs` leave the process."""
+        where = getattr(self, f"otel_exporter_otlp_{signal}_endpoint") or self.otel_exporter_otlp_endpoint
+        return bool(where) and getattr(self, f"otel_{signal}_exporter") == "otlp"
+
+    def export_timeout_s(self, signal: str) -> float:
+        """The SDK reads these variables as seconds; the specification, and so everybody else, has milliseconds."""
+        own_ms: int = getattr(self, f"otel_exporter_otlp_{signal}_timeout")
+        return (own_ms or self.otel_exporter_otlp_timeout) / 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings(TelemetrySettings):
     """What every process is told, whatever it does."""
 
     environment: str = setting(
@@ -111,13 +185,6 @@ class CommonSettings:
     )
     grace_s: float = setting(
         "Seconds that requests in flight have to finish after that", default=20.0, minimum=0, maximum=300
-    )
-    otel_exporter_otlp_endpoint: str = setting("Where traces and metrics go by OTLP/HTTP; empty: nowhere", default="")
-    otel_metric_export_interval: int = setting(
-        "Milliseconds between two exports of the metrics", default=10_000, minimum=100
-    )
-    trace_sample_ratio: float = setting(
-        "Share of traces that start here and are kept", default=1.0, minimum=0, maximum=1
     )
 
     @property

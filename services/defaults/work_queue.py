@@ -8,14 +8,20 @@ tries, or that can never succeed, rests in the dead-letter queue until somebody 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from opentelemetry import metrics
+
 from services.defaults.amqp import TIMEOUT_S
-from services.defaults.messaging import Broker, Channel, Delivery, Handler, Message
+from services.defaults.messaging import Broker, Channel, Delivery, Handler, Message, trace_of
+from services.defaults.telemetry import note_error
 
 logger = logging.getLogger(__name__)
+_meter = metrics.get_meter(__name__)
+_retried = _meter.create_counter("messages.retried", "{message}", "Messages sent to wait for another try")
+_buried = _meter.create_counter("messages.dead_lettered", "{message}", "Messages put aside for somebody to look at")
 
 RETRIES_HEADER: Final = "x-retries"  # how many delays a message has been through
 REASON_HEADER: Final = "x-reason"  # why the last try failed
@@ -74,20 +80,32 @@ class WorkQueue:
             try:
                 await handler(delivery)
             except PermanentFailure as failure:
+                note_error(type(failure.__cause__ or failure).__name__, is_fault=True)
                 await self._bury(broker, delivery, str(failure))
             except Exception as failure:
+                note_error(type(failure).__name__, is_fault=True)
                 await self._postpone(broker, delivery, f"{type(failure).__name__}: {failure}")
 
         return handle
 
-    async def replay(self, broker: Broker) -> int:
-        """Puts all present dead letters back to work with all their tries; returns how many."""
+    async def replay(self, broker: Broker, message_id: str | None = None) -> int:
+        """Puts the present dead letters back to work with all their tries; returns how many.
+
+        With a `message_id` only those of that id: each of the others goes to the end of its queue, once round.
+        """
+        revived = 0
 
         async def revive(delivery: Delivery) -> None:
+            nonlocal revived
+            if message_id is not None and delivery.message_id != message_id:
+                await broker.publish("", [_copy(delivery, self.dead_name, _own(delivery))])
+                return
             headers = {key: value for key, value in _own(delivery).items() if key not in OUR_HEADERS}
-            await broker.publish("", [_copy(delivery, self.name, headers)])
+            await broker.publish("", [replace(_copy(delivery, self.name, headers), trace=trace_of(delivery))])
+            revived += 1
 
-        return await broker.drain(self.dead_name, revive)
+        await broker.drain(self.dead_name, revive)
+        return revived
 
     async def _postpone(self, broker: Broker, delivery: Delivery, reason: str) -> None:
         retries = retries_of(delivery)
@@ -99,10 +117,12 @@ class WorkQueue:
             "message is tried again later",
             extra={"id": delivery.message_id, "delay_s": delay_s, "retries": retries, "reason": reason},
         )
+        _retried.add(1, {"messaging.destination.name": self.name})
         headers = {RETRIES_HEADER: retries + 1, **_failure(reason)}
         await broker.publish("", [_copy(delivery, self.retry_queue(delay_s), _own(delivery) | headers)])
 
     async def _bury(self, broker: Broker, delivery: Delivery, reason: str) -> None:
+        _buried.add(1, {"messaging.destination.name": self.name})
         logger.error("message is a dead letter", extra={"id": delivery.message_id, "reason": reason})
         await broker.publish("", [_copy(delivery, self.dead_name, _own(delivery) | _failure(reason))])
 

@@ -51,6 +51,7 @@ async def _open_deps(s: Settings) -> AsyncIterator[Deps]:
             cookie_secret=s.csrf_secret,
             production=s.production,
             public_browsing=s.gateway_public_browsing,
+            trace_resolvers=s.graphql_trace_resolvers,
             public_url=s.public_url,
             trusted_proxies=s.trusted_proxies,
             query_limits=s.query_limits(),

@@ -50,6 +50,7 @@ class RequestContext:
     answers: AnswerCache
     limiter: Limiter
     public_browsing: bool = True
+    trace_resolvers: bool = False
     breather: Breather = field(default_factory=Breather)
     now: Callable[[], datetime] = utc_now
 

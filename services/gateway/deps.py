@@ -32,6 +32,7 @@ class Deps:
     cookie_secret: str = field(repr=False)
     production: bool = False
     public_browsing: bool = True
+    trace_resolvers: bool = False
     public_url: str = "http://localhost:8080"
     trusted_proxies: tuple[str, ...] = ()
     query_limits: QueryLimits = field(default_factory=QueryLimits)
@@ -49,4 +50,5 @@ class Deps:
             answers=self.answers,
             limiter=self.limiter,
             public_browsing=self.public_browsing,
+            trace_resolvers=self.trace_resolvers,
         )

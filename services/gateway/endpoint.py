@@ -19,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from services.defaults.auth import Principal, bearer_token
 from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized
 from services.defaults.http import client_address, public
+from services.defaults.telemetry import note_error
 from services.gateway.answers import Answer
 from services.gateway.deps import MINUTE, Deps
 from services.gateway.engine import answer, prepare
@@ -135,6 +136,7 @@ def _was_refused(result: Mapping[str, Any]) -> bool:
 
 def refusal(error: AppError) -> Response:
     """The answer to a request that is not carried out."""
+    note_error(error.code, is_fault=error.status >= 500)
     response = _respond(Answer({"errors": [to_graphql(error)]}))
     response.status_code = error.status
     return response

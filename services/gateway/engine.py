@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from opentelemetry import trace
 from tartiflette import Engine
 from tartiflette.resolver.default import default_field_resolver
 
@@ -16,6 +15,7 @@ from services.gateway.answers import Answer
 from services.gateway.context import RequestContext
 from services.gateway.faults import coerce_error
 from services.gateway.guard import QueryLimits, is_public, outline_of
+from services.gateway.operation import note_errors, operation_span
 from services.gateway.schema import SCHEMA_NAME, SDL
 
 MODULES: Final = (
@@ -26,15 +26,10 @@ MODULES: Final = (
     "services.gateway.resolvers.sessions",
 )
 MAX_PARSED_DOCUMENTS: Final = 256
-MAX_NAME_CHARS: Final = 80
 MAX_ERRORS: Final = 20  # a query of unknown fields gets one for each of them
 
 # In process, callers are trusted: for them the limits only say how a document is read.
 _TRUSTED: Final = QueryLimits(max_query_bytes=1 << 20, max_tokens=5000, max_aliases=100, max_depth=20)
-
-
-# After the semantic conventions for GraphQL; the document itself stays out, it may hold a password.
-_tracer = trace.get_tracer(__name__)
 
 
 async def _read(parent: Any, arguments: Mapping[str, Any], context: RequestContext, info: Any) -> Any:
@@ -105,14 +100,11 @@ def _reads_public(query: str) -> bool:
 
 async def _run(query: str, variables: Mapping[str, Any], context: RequestContext, operation_name: str | None) -> Answer:
     await prepare()
-    with _tracer.start_as_current_span("GraphQL Operation") as span:
+    with operation_span(query, operation_name, _TRUSTED) as labels:
         result: dict[str, Any] = await _engine.execute(
             query, operation_name=operation_name, context=context, variables=dict(variables)
         )
-        if operation_name:
-            span.set_attribute("graphql.operation.name", operation_name[:MAX_NAME_CHARS])
         if "errors" in result:
             del result["errors"][MAX_ERRORS:]
-            codes = {error["extensions"]["code"] for error in result["errors"]}
-            span.set_attribute("error.type", ",".join(sorted(codes)))
+            note_errors(labels, result["errors"])
     return Answer(result)

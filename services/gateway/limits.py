@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from opentelemetry import metrics
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,6 +24,9 @@ from redis.exceptions import RedisError
 from services.defaults.errors import RateLimited
 
 logger = logging.getLogger(__name__)
+_limited = metrics.get_meter("services.gateway").create_counter(
+    "requests.limited", "{request}", "Requests refused because somebody tried too often, by what was tried"
+)
 
 KEY_PREFIX: Final = "gateway:limit:"
 REDIS_PAUSE_S: Final = 5.0  # how long a Redis that failed is left alone
@@ -145,5 +149,6 @@ class Limiter:
         digest = hashlib.sha256(whom.encode("utf-8", "replace")).hexdigest()[:32]
         counted, left_s = await self._counter.count(f"{act}:{digest}", rate.period_s)
         if counted > rate.count:
+            _limited.add(1, {"act": str(act)})
             sentence = "That was tried too often. Wait a little, then try again."
             raise RateLimited(sentence, retry_after_s=max(1, math.ceil(left_s)))

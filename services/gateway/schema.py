@@ -8,10 +8,14 @@ from typing import Any, Final, TypeVar
 
 from tartiflette import Directive, Resolver, Scalar
 
+from services.defaults.telemetry import observe
 from services.gateway.context import RequestContext
 
 SCHEMA_NAME: Final = "ticketflow"
 SDL: Final = (Path(__file__).parent / "schema.graphql").read_text("utf-8")
+
+ROOT_FIELDS: Final[set[str]] = set()
+"""The names of the operations that there are; filled as their resolvers register."""
 
 Arguments = Mapping[str, Any]
 Resolve = Callable[[Any, Arguments, RequestContext, Any], Awaitable[Any]]
@@ -26,12 +30,21 @@ def resolver(field: str, *, waits: bool = True, list_concurrently: bool = False)
     """
 
     def register(resolve: Resolve) -> Resolve:
+        async def run(parent: Any, arguments: Arguments, context: RequestContext, info: Any) -> Any:
+            if not context.trace_resolvers:
+                return await resolve(parent, arguments, context, info)
+            with observe(f"resolve {field}"):
+                return await resolve(parent, arguments, context, info)
+
+        kind, _, name = field.partition(".")
+        if kind in {"Query", "Mutation"}:
+            ROOT_FIELDS.add(name)
         Resolver(
             field,
             schema_name=SCHEMA_NAME,
             parent_concurrently=waits,
             list_concurrently=list_concurrently,
-        )(resolve)
+        )(run)
         return resolve
 
     return register

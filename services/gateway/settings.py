@@ -41,6 +41,7 @@ class Settings(CommonSettings):
     graphql_max_cost: int = setting(
         "Fields that a query resolves, those of lists as often as they are long", default=8000, minimum=100
     )
+    graphql_trace_resolvers: bool = setting("A span for each resolver of a GraphQL operation", default=False)
     public_answer_s: float = setting(
         "Seconds that a public answer is kept and shared", default=1.0, minimum=0, maximum=30
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
+from opentelemetry import metrics
+
 from services.defaults.auth import TokenIssuer
 from services.defaults.errors import Conflict, RateLimited, Unauthorized
 from services.identity import domain
@@ -23,6 +25,11 @@ SCOPES: Final = ("orders", "profile")
 """What a buyer's access token allows: to buy and see their own orders, and to see who they are."""
 
 logger = logging.getLogger(__name__)
+_meter = metrics.get_meter("services.identity")
+_opened = _meter.create_counter("accounts.opened", "{account}", "Accounts opened")
+_logins = _meter.create_counter("logins.succeeded", "{login}", "Logins with the right password")
+_refused = _meter.create_counter("logins.refused", "{login}", "Logins refused, by reason")
+_replayed = _meter.create_counter("refresh_tokens.reused", "{token}", "Spent refresh tokens that turned up again")
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class IdentityService:
                 "There is an account with this e-mail address already.",
                 fields={"email": "This address has an account already. Log in instead."},
             )
+        _opened.add(1)
         logger.info("account opened", extra={"user_id": str(user.id)})
         return self._session(user, token)
 
@@ -78,6 +86,7 @@ class IdentityService:
         normal_email = domain.normalise_email(email) or ""
         async with self._counted_attempt(normal_email, origin):
             user = await self._check_password(normal_email, domain.normalise_password(password))
+        _logins.add(1)
         token = self.new_token()
         await self.store.insert_family(user.id, _family(token, origin))
         return self._session(user, token)
@@ -111,6 +120,7 @@ class IdentityService:
         found = await self.store.select_credentials(email)
         verdict = await self.hasher.verify(found.password_hash if found else None, password)
         if found is None or not verdict.matches:
+            _refused.add(1, {"reason": "credentials"})
             raise Unauthorized("E-mail or password is wrong.")
         if verdict.outdated:
             await self._strengthen(found, password)
@@ -144,6 +154,7 @@ class IdentityService:
     async def _take_attempt(self, key: str, pace: Pace) -> None:
         wait_s = await self.store.take_attempt(key, pace)
         if wait_s:
+            _refused.add(1, {"reason": "rate_limited"})
             logger.warning("login attempts limited", extra={"throttle": key})
             raise RateLimited("Too many attempts to log in. Try again later.", retry_after_s=wait_s)
 
@@ -152,6 +163,7 @@ class IdentityService:
         why = domain.refusal(state, leeway_s=self.policy.leeway_s)
         if why is Refusal.REPLAYED:
             user_id = await self.store.revoke_family(token_hash, RevokeReason.REPLAY, origin)
+            _replayed.add(1)
             logger.warning("refresh token replayed", extra={"user_id": str(user_id), **vars(origin)})
         raise Unauthorized(_SENTENCES.get(why, "This session has ended. Log in again."))
 

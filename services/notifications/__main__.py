@@ -15,6 +15,7 @@ from services.defaults.run import main, serve_worker
 from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
 from services.notifications.consumer import handler, work_queue
+from services.notifications.gauges import QueueGauge
 from services.notifications.mail import Composer
 from services.notifications.mailer import Mailer
 from services.notifications.service import Notifier
@@ -53,7 +54,7 @@ async def serve() -> None:
             handle = queue.with_retries(broker, handler(notifier))
             await broker.consume(queue.name, handle, prefetch=settings.prefetch, stop=stop)
 
-        await serve_worker(work, settings, health)
+        await serve_worker(work, settings, health, background=[QueueGauge(broker, queue).run])
 
 
 async def replay() -> None:

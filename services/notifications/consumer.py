@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opentelemetry import metrics
+
 from services.contracts import (
     EVENT_TYPES,
     EXCHANGE,
@@ -18,6 +20,10 @@ from services.notifications.domain import is_final
 from services.notifications.mail import Undeliverable
 from services.notifications.mailer import Refused
 from services.notifications.service import Notifier
+
+_failures = metrics.get_meter("services.notifications").create_counter(
+    "notifications.failures", "{mail}", "Events that could not be mailed this time, by what went wrong"
+)
 
 
 def work_queue(delays_s: tuple[float, ...]) -> WorkQueue:
@@ -38,11 +44,19 @@ def handler(notifier: Notifier) -> Handler:
     async def handle(delivery: Delivery) -> None:
         try:
             await notifier.notify(decode(delivery.body))
-        except (MalformedEvent, UnknownEvent, Undeliverable) as error:
-            raise PermanentFailure(f"{type(error).__name__}: {error}") from error
-        except Refused as error:
-            if is_final(error.code):
-                raise PermanentFailure(f"the mail server refused: {error}") from error
+        except Exception as error:
+            _failures.add(1, {"reason": type(error).__name__})
+            if reason := _why_for_good(error):
+                raise PermanentFailure(reason) from error
             raise
 
     return handle
+
+
+def _why_for_good(error: Exception) -> str:
+    """Why no further try can succeed; empty where one may."""
+    if isinstance(error, MalformedEvent | UnknownEvent | Undeliverable):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, Refused) and is_final(error.code):
+        return f"the mail server refused: {error}"
+    return ""

@@ -9,12 +9,12 @@ from typing import Final
 
 import aiosmtplib
 from aiosmtplib import SMTPDataError, SMTPRecipientsRefused, SMTPSenderRefused
-from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from services.defaults.telemetry import observe
 
 TIMEOUT_S: Final = 10.0  # for a whole mail; the event's claim outlives it
 PING_TIMEOUT_S: Final = 0.8
-
-_tracer = trace.get_tracer("services.notifications")
 
 
 class Refused(Exception):
@@ -42,13 +42,16 @@ class Mailer:
         Raises Refused for an answer about this mail; whatever else goes wrong (no server, no login, no answer
         within TIMEOUT_S) raises aiosmtplib's SMTPException, OSError or TimeoutError, and concerns every mail.
         """
-        with _tracer.start_as_current_span("send mail", kind=trace.SpanKind.CLIENT):
+        place = {"server.address": self.host, "server.port": self.port, "network.protocol.name": "smtp"}
+        with observe("send mail", SpanKind.CLIENT, place) as span:
             try:
                 await self._send(mail)
             except SMTPRecipientsRefused as error:
                 first = error.recipients[0]
+                span.set_attribute("smtp.reply_code", first.code)
                 raise Refused(first.code, first.message) from error
             except (SMTPSenderRefused, SMTPDataError) as error:
+                span.set_attribute("smtp.reply_code", error.code)
                 raise Refused(error.code, error.message) from error
 
     async def ping(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry import metrics
 
 from services.contracts import Envelope, type_of
+from services.defaults.telemetry import annotate, observe
 from services.notifications.mail import Composer
 from services.notifications.mailer import Mailer
 from services.notifications.store import Claim, SeenEvents
@@ -38,6 +39,8 @@ class Notifier:
         Returns once the mail server has the mail. Raises Undeliverable, Refused, or what Mailer.send raises when
         the server is away.
         """
+        order = envelope.data
+        annotate(order_id=order.order_id, order_number=order.number, concert_id=order.concert.id)
         claim = await self.seen.claim(envelope.id)
         if claim is Claim.SENT:
             _duplicates.add(1)
@@ -45,12 +48,13 @@ class Notifier:
             return
         try:
             # Drawing the tickets takes long enough to hold up heartbeats and other mails.
-            mail = await asyncio.to_thread(self.composer.compose, envelope, now=self.now())
+            with observe("write mail"):
+                mail = await asyncio.to_thread(self.composer.compose, envelope, now=self.now())
             await self.mailer.send(mail)
         except BaseException:
             if claim is Claim.OURS:
                 await self.seen.release(envelope.id)
             raise
         await self.seen.mark_sent(envelope.id)
-        _mails.add(1, {"type": type_of(envelope.data)})
-        logger.info("mailed", extra={"event": envelope.id, "type": envelope.type, "order": envelope.data.order_id})
+        _mails.add(1, {"type": type_of(order)})
+        logger.info("mailed", extra={"event": envelope.id, "type": envelope.type})

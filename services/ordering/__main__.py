@@ -10,7 +10,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 
 from protos.catalog_grpc import CatalogStub
 from services.defaults import database
-from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenIssuer, TokenVerifier
+from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer, TokenVerifier
 from services.defaults.database import open_database
 from services.defaults.discovery import open_discovery
 from services.defaults.health import Health
@@ -22,6 +22,7 @@ from services.defaults.telemetry import setup_telemetry
 from services.ordering.app import Edge, create_app
 from services.ordering.catalog import GrpcCatalog
 from services.ordering.crash import crash_at
+from services.ordering.gauges import OutboxGauge
 from services.ordering.provider import HttpPaymentProvider
 from services.ordering.recovery import Recovery
 from services.ordering.relay import Relay
@@ -29,7 +30,7 @@ from services.ordering.service.deps import Deps
 from services.ordering.settings import Settings
 
 MODELS = "services.ordering.models"
-SERVICE_TOKEN_S = 180  # longer than clocks may be apart
+SERVICE_TOKEN_S = 360  # half of it, when it is renewed, is longer than clocks may be apart
 
 
 async def serve() -> None:
@@ -44,7 +45,7 @@ async def serve() -> None:
         probe = await enter(open_grpc_client("catalog", found, HealthStub))
         payments = await enter(open_http_client("payments", found))
         provider = HttpPaymentProvider(payments, s.payments_api_key, timeout_s=s.payments_timeout_s)
-        catalog = GrpcCatalog(channel, probe, _service_tokens(s), service="ordering")
+        catalog = GrpcCatalog(channel, probe, _service_token(s))
         deps = Deps(
             db=db,
             catalog=catalog,
@@ -59,23 +60,24 @@ async def serve() -> None:
         app = create_app(
             Edge(deps, verifier, health, s.limits, s.payments_api_key, s.trusted_proxies, not s.production)
         )
-        loops = [Relay(db, broker, reached=deps.reached).run, Recovery(deps, interval_s=s.recovery_interval_s).run]
-        await serve_http(app, s, health, background=loops)
+        relay, recovery = Relay(db, broker, reached=deps.reached), Recovery(deps, interval_s=s.recovery_interval_s)
+        await serve_http(app, s, health, background=[relay.run, recovery.run, OutboxGauge(db).run])
 
 
 async def migrate() -> None:
     await database.migrate(load(MigrationSettings, os.environ).database_url, MODELS)
 
 
-def _service_tokens(s: Settings) -> TokenIssuer:
-    """What we show the catalog; each call gets a fresh one."""
-    return TokenIssuer(
+def _service_token(s: Settings) -> ServiceToken:
+    """What we show the catalog."""
+    issuer = TokenIssuer(
         secret=s.service_token_secret,
         issuer=s.jwt_issuer,
         audience="catalog",
         lifetime_s=SERVICE_TOKEN_S,
         typ=SERVICE_TOKEN_TYPE,
     )
+    return ServiceToken(issuer, "ordering")
 
 
 if __name__ == "__main__":

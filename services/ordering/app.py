@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ValidationError
-from quart import Blueprint, Quart, current_app, g, request
+from quart import Blueprint, Quart, Response, current_app, g, jsonify, request
 from quart_rate_limiter import rate_limit
 from quart_schema import (
     document_headers,
@@ -41,7 +41,7 @@ from services.ordering.cards import Card, read_card
 from services.ordering.document import order_document
 from services.ordering.domain import Buyer, Order, Wanted
 from services.ordering.service.cancel import cancel_order
-from services.ordering.service.deps import Deps
+from services.ordering.service.deps import Deps, tell_of
 from services.ordering.service.notice import take_notice
 from services.ordering.service.pay import pay_order
 from services.ordering.service.place import Placement, place_order
@@ -118,11 +118,11 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @document_response(OrderPageBody)
     @authenticated
     @validate_querystring(PageQuery)
-    async def list_orders(query_args: PageQuery) -> Document:
+    async def list_orders(query_args: PageQuery) -> Response:
         """The buyer's orders, newest first."""
         before = _read_cursor(query_args.after) if query_args.after else None
         found = await orders.select_orders(deps.db, principal().subject, query_args.first + 1, before)
-        return _page(found, query_args.first)
+        return _answer(_page(found, query_args.first))
 
     @routes.get("/orders/<uuid:order_id>")
     @rate_limit(limits.read, MINUTE, _buyer_key)
@@ -131,12 +131,13 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @documented_problems(401, 404, 429, 503)
     @document_response(OrderBody)
     @authenticated
-    async def get_order(order_id: UUID) -> Document:
+    async def get_order(order_id: UUID) -> Response:
         """One order of the buyer's."""
         order = await orders.select_order(deps.db, order_id, principal().subject)
         if order is None:
             raise NotFound("There is no such order.")
-        return order_document(order)
+        tell_of(order)
+        return _answer(order_document(order))
 
     return routes
 
@@ -154,11 +155,11 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @document_response(OrderBody, 201)
     @authenticated
     @validate_request(PlaceBody)
-    async def place(data: PlaceBody) -> tuple[Document, int]:
+    async def place(data: PlaceBody) -> Response:
         """Hold tickets in a new order: 201, or 200 where this Idempotency-Key has placed it before."""
         work = place_order(deps, _buyer(), _idempotency_key(), _placement(data))
         answer = await run_to_completion(work)
-        return answer.document, 200 if answer.replayed else 201
+        return _answer(answer.document, 200 if answer.replayed else 201)
 
     @routes.post("/orders/<uuid:order_id>/payment")
     @rate_limit(limits.order, MINUTE, _buyer_key)
@@ -169,10 +170,10 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @document_response(OrderBody)
     @authenticated
     @validate_request(PayBody)
-    async def pay(order_id: UUID, data: PayBody) -> Document:
+    async def pay(order_id: UUID, data: PayBody) -> Response:
         """Pay an order with a card; the answer has the tickets' codes."""
         work = pay_order(deps, _buyer(), order_id, _idempotency_key(), _card(data.card))
-        return (await run_to_completion(work)).document
+        return _answer((await run_to_completion(work)).document)
 
     @routes.post("/orders/<uuid:order_id>/cancel")
     @rate_limit(limits.order, MINUTE, _buyer_key)
@@ -181,9 +182,9 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @documented_problems(401, 404, 409, 429, 503)
     @document_response(OrderBody)
     @authenticated
-    async def cancel(order_id: UUID) -> Document:
+    async def cancel(order_id: UUID) -> Response:
         """Cancel an order; what was paid goes back."""
-        return await run_to_completion(cancel_order(deps, principal().subject, order_id))
+        return _answer(await run_to_completion(cancel_order(deps, principal().subject, order_id)))
 
     return routes
 
@@ -272,6 +273,13 @@ def _card(body: CardBody) -> Card:
         body.cvc.get_secret_value(),
         datetime.now(UTC),
     )
+
+
+def _answer(document: Document, status: int = 200) -> Response:
+    """The document as JSON: for a plain dictionary quart-schema would build a validator of its own each time."""
+    response = jsonify(document)
+    response.status_code = status
+    return response
 
 
 def _page(found: list[Order], first: int) -> Document:

@@ -15,7 +15,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from protos import catalog_pb2
 from protos.catalog_grpc import CatalogStub
-from services.defaults.auth import TokenIssuer
+from services.defaults.auth import ServiceToken
 from services.defaults.errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from services.defaults.resilience import GrpcClient
 from services.ordering.domain import Concert, Hold, Line, Ticket, Wanted
@@ -37,20 +37,17 @@ class Catalog(Protocol):
 
 
 class GrpcCatalog:
-    """The catalog's gRPC service, with a service token of our own for each call."""
+    """The catalog's gRPC service; `token` is what we show it with each call."""
 
     def __init__(
         self,
         client: GrpcClient[CatalogStub],
         health: GrpcClient[HealthStub],
-        tokens: TokenIssuer,
-        *,
-        service: str,
+        token: ServiceToken,
     ) -> None:
         self._client = client
         self._health = health
-        self._tokens = tokens
-        self._service = service
+        self._token = token
 
     async def hold(self, order_id: UUID, concert_id: str, wanted: Sequence[Wanted], ttl_s: float) -> Hold:
         request = catalog_pb2.HoldTicketsRequest(
@@ -83,9 +80,8 @@ class GrpcCatalog:
             raise Unavailable("The catalog is not ready.")
 
     async def _call(self, method: str, request: Any) -> Any:
-        token = self._tokens.issue(self._service)
         try:
-            return await self._client.call(method, request, token=token)
+            return await self._client.call(method, request, token=self._token.current())
         except (Unauthorized, Forbidden, RateLimited) as error:
             # It refuses us, not the buyer, who can do nothing about it but come again.
             raise Unavailable("Tickets cannot be held right now. Try again in a moment.") from error

@@ -57,6 +57,7 @@ class PaymentState(StrEnum):
 
 
 OPEN_PAYMENTS: Final = frozenset({PaymentState.STARTED, PaymentState.UNCLEAR})
+RESUMABLE_PAYMENTS: Final = OPEN_PAYMENTS | {PaymentState.SUCCEEDED}  # by the request that began them
 
 
 class Step(StrEnum):
@@ -251,8 +252,8 @@ def new_order(order: UUID, number: str, buyer: Buyer, hold: Hold, *, now: dateti
 
 def check_payable(order: Order, latest: Payment | None, payment: UUID, now: datetime) -> None:
     """Raises Conflict where the payment `payment` must not begin, or go on, now."""
-    if latest and latest.id == payment and latest.state in OPEN_PAYMENTS:
-        return  # the same request again: it goes on with the same charge
+    if latest and latest.id == payment and latest.state in RESUMABLE_PAYMENTS:
+        return  # the same request again: it goes on with the same charge, which recovery may have settled meanwhile
     if latest and latest.state in OPEN_PAYMENTS:
         raise Conflict(
             "A payment of this order is still being checked. Wait a moment, then look again.", retry_after_s=2

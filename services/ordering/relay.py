@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
-
-from opentelemetry import metrics
 
 from services.contracts import CONTENT_TYPE, EXCHANGE
 from services.defaults.database import Database
 from services.defaults.errors import AppError, Unavailable
 from services.defaults.messaging import Broker, Channel, Message
+from services.defaults.telemetry import as_attributes, work_span
 from services.ordering.store import outbox
 from services.ordering.store.outbox import Staged
 
@@ -24,9 +23,9 @@ BATCH: Final = 200
 PUBLISH_TIMEOUT_S: Final = 8.0
 LEASE_S: Final = 10.0  # longer than a publication may take: else another relay could overtake this one
 POLL_S: Final = 1.0
+GATHER_S: Final = 0.1  # a batch costs the same statements for one event as for those of a tenth of a second
 
 logger = logging.getLogger(__name__)
-_lag = metrics.get_meter("services.ordering").create_gauge("outbox.lag", "s")
 
 
 async def declare_exchange(channel: Channel) -> None:
@@ -66,12 +65,18 @@ class Relay:
                     await _first_of(self._poll_s, stop)  # new events do not make an absent broker answer
                 else:
                     await _first_of(self._poll_s, stop, self._woken)
+                    await _first_of(GATHER_S, stop)
 
     async def relay_batch(self) -> int:
         """Publishes one batch; how many events that were. Raises Unavailable, and then nothing is marked."""
         staged = await outbox.claim_batch(self._db, BATCH, self._lease_s)
         if not staged:
             return 0
+        with work_span("relay outbox", map(_trace, staged), **{"messaging.batch.message_count": len(staged)}):
+            await self._relay(staged)
+        return len(staged)
+
+    async def _relay(self, staged: Sequence[Staged]) -> None:
         ids = [each.id for each in staged]
         self._reached("relay.claimed")
         try:
@@ -83,22 +88,25 @@ class Relay:
             raise Unavailable("The broker did not take the events.", code=code) from error
         self._reached("relay.published")
         await outbox.mark_published(self._db, ids)
-        return len(staged)
 
     async def _drain(self, stop: asyncio.Event) -> None:
         while not stop.is_set() and await self.relay_batch():
             pass
-        _lag.set(await outbox.select_lag_s(self._db))
+
+
+def _trace(staged: Staged) -> dict[str, str]:
+    """The trace of whatever made the event true."""
+    return {"traceparent": staged.traceparent} if staged.traceparent else {}
 
 
 def _message(staged: Staged) -> Message:
-    headers = {"traceparent": staged.traceparent} if staged.traceparent else {}
     return Message(
         body=staged.payload,
         routing_key=staged.type,
         message_id=str(staged.event_id),
         type=staged.type,
-        headers=headers,
+        trace=_trace(staged),
+        about=as_attributes({"order_id": staged.order_id}),
         timestamp=staged.created_at,
         content_type=CONTENT_TYPE,
     )

@@ -45,7 +45,12 @@ class Settings(CommonSettings):
         "Pause between two questions to the provider about an unclear payment", default=2, minimum=0.1
     )
     work_lease_s: float = setting("How long after a crash somebody else goes on with a payment", default=30, minimum=1)
-    key_lease_s: float = setting("How long after a crash the same request can be repeated", default=30, minimum=1)
+    key_lease_s: float = setting(
+        "How long after a crash the same request can be repeated; shorter than WORK_LEASE_S, so that a buyer who"
+        " repeats a payment finishes it before it is given up",
+        default=15,
+        minimum=1,
+    )
 
     trusted_proxies: tuple[str, ...] = setting(
         "Networks whose X-Forwarded-For is believed: where the gateway runs",

@@ -20,6 +20,7 @@ from services.defaults.auth import bearer_token
 from services.defaults.errors import NotFound, Unauthorized
 from services.defaults.health import Health
 from services.defaults.http import Model, create_http_app, documented_problems, run_to_completion
+from services.defaults.telemetry import annotate
 from services.payments.domain import Card, Charge, ChargeRequest, Status
 from services.payments.store import Books
 
@@ -102,6 +103,7 @@ def _routes(deps: Deps) -> Blueprint:
     @validate_response(ChargeAnswer)
     async def charge(data: ChargeBody) -> ChargeAnswer:
         """Charge a card once; a payment id that was charged before is answered as it stands."""
+        annotate(payment_id=data.payment_id, order_number=data.reference)
         work = deps.books.charge(_charge_request(data), deps.clock(), late_s=deps.late_s)
         made, is_new = await run_to_completion(work)
         if is_new and made.status is Status.PENDING:
@@ -117,6 +119,7 @@ def _routes(deps: Deps) -> Blueprint:
     @validate_response(ChargeAnswer)
     async def find(payment_id: UUID) -> ChargeAnswer:
         """How a charge stands."""
+        annotate(payment_id=payment_id)
         found = await deps.books.find(str(payment_id), deps.clock())
         if found is None:
             raise NotFound("There is no such charge.")
@@ -131,6 +134,7 @@ def _routes(deps: Deps) -> Blueprint:
     @validate_response(ChargeAnswer)
     async def refund(payment_id: UUID) -> ChargeAnswer:
         """Give the money back, or call off a charge that has taken none, even one not asked for yet."""
+        annotate(payment_id=payment_id)
         return ChargeAnswer.of(await run_to_completion(deps.books.refund(str(payment_id), deps.clock())))
 
     return routes

@@ -14,6 +14,7 @@ from typing import Final
 
 import aiohttp
 
+from services.defaults.telemetry import annotate, inject_trace, request_span, work_span
 from services.payments.store import Books, Notice
 
 HEADER: Final = "Payments-Signature"
@@ -65,8 +66,10 @@ class Herald:
         """One round; what was not heard is sent again later."""
         for notice in await self._books.due_notices(self._clock(), BATCH):
             try:
-                for _ in range(notice.copies):
-                    await self._send(render(notice))
+                with work_span("send webhook"):
+                    annotate(payment_id=notice.charge.payment_id, order_number=notice.charge.reference)
+                    for _ in range(notice.copies):
+                        await self._send(render(notice))
                 await self._books.settle_notice(notice.id)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 logger.warning("webhook not heard", extra={"reason": type(error).__name__})
@@ -75,8 +78,11 @@ class Herald:
     async def _send(self, body: bytes) -> None:
         at_s = int(self._clock().timestamp())
         headers = {HEADER: sign(body, key=self._key, at_s=at_s), "Content-Type": "application/json"}
-        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-            answer.raise_for_status()
+        with request_span("POST", "merchant", self._url) as told:
+            headers |= inject_trace()
+            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                told["http.response.status_code"] = answer.status
+                answer.raise_for_status()
 
 
 @asynccontextmanager

@@ -1,4 +1,8 @@
-"""`make bench`: speed beside a yardstick of the same run, memory, and start-up times; as a table and as JSON."""
+"""`make bench`: speed beside a yardstick of the same run, memory, and start-up times; as a table and as JSON.
+
+`python -m tests.bench steady telemetry` measures only those sections. Settings: BENCH_SECONDS of each measurement,
+BENCH_STEADY_S and BENCH_TELEMETRY_S of the steady loads.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from services.apphost.ports import free_ports
 from services.apphost.servers.postgres import program
-from services.apphost.state import RUNNING
 from services.apphost.system import System, running_system
 from tests.bench.claims import measure_claims
 from tests.bench.measure import (
@@ -29,18 +34,31 @@ from tests.bench.measure import (
     measure_statements,
     resident_mib,
     run_sql,
+    running_parts,
 )
 from tests.bench.orders import concerts_on_sale, make_concerts, measure_orders, measure_steady
+from tests.bench.report import show
+from tests.bench.telemetry import RECEIVER, compare_modes
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / ".ticketflow" / "bench.json"
+SECTIONS = ("start", "memory", "browsing", "orders", "steady", "statements", "telemetry")
 SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
-STEADY_S = int(os.environ.get("BENCH_STEADY_S", "30"))
+STEADY_S = int(os.environ.get("BENCH_STEADY_S", "120"))
+TELEMETRY_S = int(os.environ.get("BENCH_TELEMETRY_S", "20"))
+ORDERS_PER_S, READS_PER_S = 20, 150
 WARM_S = 2
-HOT_TICKETS = 20_000
+HOT_TICKETS = 5_000
 BARE, BARE_AGAIN, GRAPHQL = "bare Quart route", "bare Quart route, again", "GraphQL concerts(first: 20)"
 PAGE, BUY, PLACE_SPREAD = "concerts page", "place + pay", "place, over many concerts"
 PLACE_HOT, SQL_PLACE, SQL_BUY = "place, one hot concert", "pgbench: SQL of place", "pgbench: SQL of place + pay"
+RATIOS = {
+    "GraphQL : bare route": (GRAPHQL, BARE),
+    "page : bare route": (PAGE, BARE),
+    "one hot concert : spread": (PLACE_HOT, PLACE_SPREAD),
+    "place : its SQL": (PLACE_SPREAD, SQL_PLACE),
+    "place + pay : its SQL": (BUY, SQL_BUY),
+}
 CONCERTS = (
     "{ concerts(first: 20) { totalCount nodes { id slug title artist startsAt venue { name city }"
     " priceFrom { amountMinor currency } available } } }"
@@ -48,58 +66,79 @@ CONCERTS = (
 
 
 def main() -> None:
+    sections = sys.argv[1:] or SECTIONS
+    if not set(sections) <= set(SECTIONS):
+        sys.exit(f"usage: python -m tests.bench [{' | '.join(SECTIONS)}] …")
     with tempfile.TemporaryDirectory(prefix="ticketflow-bench-") as folder:
         state = Path(folder)
         os.chmod(state, 0o755)  # the servers run as users of their own
-        began = time.perf_counter()
-        with running_system(state / "system"):
-            first_start_s = time.perf_counter() - began
-        began = time.perf_counter()
-        with running_system(state / "system") as system:
-            result = {"start_s": {"first": first_start_s, "second": time.perf_counter() - began}}
-            result |= measure(system, state)
+        result = {"load_average": {"before": os.getloadavg()}} | measure(state, sections)
+    result["load_average"]["after"] = os.getloadavg()
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2))
     show(result)
+    sys.stdout.write(f"written to {RESULT}\n")
 
 
-def measure(system: System, folder: Path) -> dict[str, Any]:
-    memory = {part: resident_mib(pid) for part, pid in running_parts(system).items()}
-    rates = browsing(system, folder) | asyncio.run(ordering(system))
-    scratch = scratch_database(system)
-    rates |= statements(scratch, folder)
-    claims = asyncio.run(measure_claims(scratch))
-    small, huge = min(claims), max(claims)
-    return {
-        "rates": {name: dataclasses.asdict(rate) for name, rate in rates.items()},
-        "ratios": ratios(rates) | {f"hold in {huge:,} : in {small:,}": claims[huge] / claims[small]},
-        "hold_ms": claims,
-        "memory_mib": memory,
-        "memory_total_mib": sum(memory.values()),
-    }
+def measure(state: Path, sections: Sequence[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if "start" in sections:
+        result["start_s"] = {"first": start_s(state), "second": start_s(state)}
+    with running_system(state / "system", without=[RECEIVER]) as system:
+        result |= measure_running(system, state, sections)
+    if "telemetry" in sections:
+        modes = compare_modes(state / "system", TELEMETRY_S, orders_per_s=ORDERS_PER_S, reads_per_s=READS_PER_S)
+        result["telemetry"] = {name: dataclasses.asdict(steady) for name, steady in modes.items()}
+    return result
+
+
+def start_s(state: Path) -> float:
+    """Seconds until the whole system answers."""
+    began = time.perf_counter()
+    with running_system(state / "system"):
+        return time.perf_counter() - began
+
+
+def measure_running(system: System, folder: Path, sections: Sequence[str]) -> dict[str, Any]:
+    """The sections that need a system, with telemetry off."""
+    result: dict[str, Any] = {}
+    rates: dict[str, Rate] = {}
+    if "memory" in sections:
+        result["memory_mib"] = {part: resident_mib(pid) for part, pid in running_parts(system).items()}
+    if "browsing" in sections:
+        rates |= browsing(system, folder)
+    if "orders" in sections:
+        rates |= uvloop.run(ordering(system))
+    if "steady" in sections:
+        load = measure_steady(system, STEADY_S, orders_per_s=ORDERS_PER_S, reads_per_s=READS_PER_S)
+        result["steady"] = dataclasses.asdict(uvloop.run(load))
+    if "statements" in sections:
+        scratch = scratch_database(system)
+        rates |= statements(scratch, folder)
+        result["hold_ms"] = asyncio.run(measure_claims(scratch))
+    result["rates"] = {name: dataclasses.asdict(rate) for name, rate in rates.items()}
+    return result | {"ratios": ratios(rates) | hold_ratio(result.get("hold_ms", {}))}
 
 
 def browsing(system: System, folder: Path) -> dict[str, Rate]:
     gateway, script = system.urls["gateway"], graphql_script(folder, CONCERTS)
-    with bare_route() as url:
-        measure_requests(url, WARM_S)
-        before = measure_requests(url, SECONDS)
-        measure_requests(f"{gateway}/graphql", WARM_S, script=script)
-        graphql = measure_requests(f"{gateway}/graphql", SECONDS, script=script)
-        measure_requests(f"{gateway}/concerts", WARM_S)
-        page = measure_requests(f"{gateway}/concerts", SECONDS)
-        return {BARE: before, GRAPHQL: graphql, PAGE: page, BARE_AGAIN: measure_requests(url, SECONDS)}
+    pids = running_parts(system)
+    with bare_route() as (url, bare):
+        measure_requests(url, WARM_S, bare)
+        before = measure_requests(url, SECONDS, bare)
+        measure_requests(f"{gateway}/graphql", WARM_S, pids, script=script)
+        graphql = measure_requests(f"{gateway}/graphql", SECONDS, pids, script=script)
+        measure_requests(f"{gateway}/concerts", WARM_S, pids)
+        page = measure_requests(f"{gateway}/concerts", SECONDS, pids)
+        return {BARE: before, GRAPHQL: graphql, PAGE: page, BARE_AGAIN: measure_requests(url, SECONDS, bare)}
 
 
 async def ordering(system: System) -> dict[str, Rate]:
     demo, hot = await concerts_on_sale(system), await make_concerts(system, 1, HOT_TICKETS)
-    steady = await measure_steady(system, demo, STEADY_S, orders_per_s=20, reads_per_s=150)
     return {
         BUY: await measure_orders(system, demo, SECONDS, pay=True),
         PLACE_SPREAD: await measure_orders(system, demo, SECONDS, pay=False),
         PLACE_HOT: await measure_orders(system, hot, SECONDS, pay=False),
-        "20 orders/s, with": steady["orders"],
-        "150 reads/s": steady["reads"],
     }
 
 
@@ -115,30 +154,30 @@ def statements(database_url: str, folder: Path) -> dict[str, Rate]:
 
 
 def ratios(rates: dict[str, Rate]) -> dict[str, float]:
-    bare = (rates[BARE].per_s + rates[BARE_AGAIN].per_s) / 2
-    return {
-        "GraphQL : bare route": rates[GRAPHQL].per_s / bare,
-        "page : bare route": rates[PAGE].per_s / bare,
-        "one hot concert : spread": rates[PLACE_HOT].per_s / rates[PLACE_SPREAD].per_s,
-        "place : its SQL": rates[PLACE_SPREAD].per_s / rates[SQL_PLACE].per_s,
-        "place + pay : its SQL": rates[BUY].per_s / rates[SQL_BUY].per_s,
-    }
+    """Of what was measured; the bare route was, before the others and after."""
+    per_s = {name: rate.per_s for name, rate in rates.items()}
+    if BARE in per_s:
+        per_s[BARE] = (per_s[BARE] + per_s[BARE_AGAIN]) / 2
+    return {name: per_s[one] / per_s[other] for name, (one, other) in RATIOS.items() if {one, other} <= per_s.keys()}
 
 
-def running_parts(system: System) -> dict[str, int]:
-    pids: dict[str, int] = json.loads((system.state / RUNNING).read_text())["pids"]
-    return pids
+def hold_ratio(held_ms: dict[int, float]) -> dict[str, float]:
+    """How much longer it takes to hold tickets of the largest tier than of the smallest."""
+    if not held_ms:
+        return {}
+    small, huge = min(held_ms), max(held_ms)
+    return {f"hold in {huge:,} : in {small:,}": held_ms[huge] / held_ms[small]}
 
 
 @contextlib.contextmanager
-def bare_route() -> Iterator[str]:
+def bare_route() -> Iterator[tuple[str, dict[str, int]]]:
+    """The yardstick's address, and its process by name."""
     (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "-m", "tests.bench.bare"]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PORT": str(port)})
     try:
         wait_until_accepting(port)
-        yield url
+        yield f"http://127.0.0.1:{port}/", {"bare": process.pid}
     finally:
         process.kill()
         process.wait()
@@ -165,19 +204,6 @@ def scratch_database(system: System) -> str:
         env = os.environ | {"DATABASE_URL": url}
         subprocess.run([sys.executable, "-m", f"services.{service}", "migrate"], cwd=ROOT, env=env, check=True)
     return url
-
-
-def show(result: dict[str, Any]) -> None:
-    out = sys.stdout.write
-    out(f"\n{'':34}{'per second':>12}{'p99 ms':>10}{'errors':>8}\n")
-    for name, values in result["rates"].items():
-        rate = Rate(**values)
-        out(f"{name:34}{rate.per_s:12.1f}{rate.p99_ms:10.1f}{rate.errors:8}\n")
-    out("\n" + "".join(f"{name:34}{ratio:12.3f}\n" for name, ratio in result["ratios"].items()))
-    out("\n" + "".join(f"{part:34}{mib:12.1f} MiB\n" for part, mib in sorted(result["memory_mib"].items())))
-    out(f"{'all of it, idle':34}{result['memory_total_mib']:12.1f} MiB\n")
-    starts = result["start_s"]
-    out(f"\nfirst start {starts['first']:.1f} s, second start {starts['second']:.1f} s\nwritten to {RESULT}\n")
 
 
 if __name__ == "__main__":

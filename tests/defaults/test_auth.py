@@ -8,7 +8,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenIssuer, TokenVerifier, bearer_token
+from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer, TokenVerifier, bearer_token
 from services.defaults.errors import Unauthorized
 
 SECRET = "a" * 32
@@ -100,6 +100,25 @@ def test_the_issuer_s_clock_may_be_ahead() -> None:
     assert VERIFIER.verify(issuer().issue("u", now_s=time.time() + 90)).subject == "u"
     with pytest.raises(Unauthorized):
         VERIFIER.verify(issuer().issue("u", now_s=time.time() + 600))
+
+
+def test_a_service_keeps_its_token_for_half_its_life() -> None:
+    clock = [time.time()]
+    token = ServiceToken(issuer(lifetime_s=100), "ordering", now_s=lambda: clock[0])
+    first = token.current()
+    assert VERIFIER.verify(first).subject == "ordering"
+    clock[0] += 49
+    assert token.current() == first
+    clock[0] += 2
+    assert token.current() != first
+
+
+def test_a_service_s_token_from_a_time_that_was_taken_back_is_made_anew() -> None:
+    clock = [time.time() + 3600]
+    token = ServiceToken(issuer(lifetime_s=100), "ordering", now_s=lambda: clock[0])
+    token.current()
+    clock[0] -= 3600
+    assert VERIFIER.verify(token.current()).subject == "ordering"
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic abc", "token"])

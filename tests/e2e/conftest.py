@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,13 +90,19 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def new_visit(system: System, chromium: Browser) -> Iterator[NewVisit]:
     """`new_visit(**options of a Playwright context)`: each visitor has cookies of their own."""
+    with visits_of(chromium, f"http://localhost:{system.ports['gateway']}") as make:
+        yield make
+
+
+@contextmanager
+def visits_of(chromium: Browser, address: str) -> Iterator[NewVisit]:
+    """Visits that begin at an address; fails at its end where one of them met a problem."""
     visits: list[Visit] = []
-    shop = f"http://localhost:{system.ports['gateway']}"
 
     def make(**options: Any) -> Visit:
         context = chromium.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(TIMEOUT_MS)
-        visit = Visit(context.new_page(), shop)
+        visit = Visit(context.new_page(), address)
         visit.watch()
         visits.append(visit)
         return visit

@@ -12,9 +12,11 @@ from quart import Quart
 
 from services.defaults.auth import Principal
 from services.defaults.errors import Conflict, Unavailable
-from services.gateway import engine
+from services.defaults.telemetry import spans
 from services.gateway.engine import execute
+from services.gateway.guard import QueryLimits
 from services.gateway.limits import Act, Rate
+from services.gateway.operation import about
 from services.gateway.resolvers.concerts import sale_state
 from tests.gateway.conftest import MakeDeps
 from tests.gateway.fakes import CONCERT_ID, NOW, ORDER_ID, Shop, make_concert, make_order
@@ -329,6 +331,29 @@ async def test_what_an_order_did_not_keep_is_unavailable(run: Run, shop: Shop, f
     assert codes(result) == ["UNAVAILABLE"]
 
 
+PLACE_AND_SHOW = "mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input) {{ concert {{ {} }} }} }}"
+
+
+async def test_a_new_order_shows_the_concert_that_came_with_its_hold(run: Run, shop: Shop) -> None:
+    result = await run(PLACE_AND_SHOW.format("id title doorsAt venue { name city }"), {"input": PLACED})
+    assert result["data"]["placeOrder"]["concert"]["title"] == "Night 1, as ordered"
+    assert shop.catalog.batches == []
+
+
+@pytest.mark.parametrize(
+    "fields", ["description", "venue { id }", "saleState", "...{ title }", "venue { ... { name } }", "__typename"]
+)
+async def test_what_did_not_come_with_the_hold_is_asked_for(run: Run, shop: Shop, fields: str) -> None:
+    result = await run(PLACE_AND_SHOW.format(f"title {fields}"), {"input": PLACED})
+    assert result["data"]["placeOrder"]["concert"]["title"] == "Night 1"
+    assert shop.catalog.batches == [[CONCERT_ID]]
+
+
+async def test_a_later_look_at_an_order_shows_the_concert_as_it_is_now(run: Run, shop: Shop) -> None:
+    result = await run(f'{{ order(id: "{ORDER_ID}") {{ concert {{ title }} }} }}')
+    assert result["data"]["order"]["concert"]["title"] == "Night 1"
+
+
 async def test_a_strangers_order_is_null_to_read_and_not_found_to_change(run: Run) -> None:
     other = "33333333-3333-4333-8333-333333333333"
     assert await run(f'{{ order(id: "{other}") {{ id }} }}') == {"data": {"order": None}}
@@ -338,11 +363,31 @@ async def test_a_strangers_order_is_null_to_read_and_not_found_to_change(run: Ru
 async def test_an_operation_is_a_span_that_tells_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(engine, "_tracer", provider.get_tracer("test"))
-    await run('mutation { login(input: {email: "a@b.test", password: "hunter2"}) { expiresIn } }')
-    (span,) = exporter.get_finished_spans()
-    assert span.name == "GraphQL Operation"
-    assert dict(span.attributes or {}) == {"error.type": "UNAUTHENTICATED"}
+    tracer = provider.get_tracer("test")
+    monkeypatch.setattr(spans, "tracer", tracer)
+    with tracer.start_as_current_span("request"):
+        await run('mutation { mine: login(input: {email: "a@b.test", password: "hunter2"}) { expiresIn } }')
+    span, _ = exporter.get_finished_spans()
+    assert span.name == "mutation login"
+    assert dict(span.attributes or {}) == {
+        "graphql.operation.type": "mutation",
+        "ticketflow.graphql.field": "login",
+        "error.type": "UNAUTHENTICATED",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "expected"),
+    [
+        ("{ concerts { totalCount } me { id } }", None, "query concerts"),
+        ("query A { me { id } } query B { concert(id: 1) { id } }", "B", "query concert"),
+        ("query A { me { id } }", "C", "query other"),
+        ("{ card4242424242424242 }", None, "query other"),
+        ("{", None, "query other"),
+    ],
+)
+def test_an_operation_is_called_by_a_field_of_the_schema(query: str, name: str | None, expected: str) -> None:
+    assert " ".join(about(query, name, QueryLimits())) == expected
 
 
 async def test_public_answers_are_remembered_and_private_ones_are_not(

@@ -188,6 +188,13 @@ def test_the_time_to_pay_ends_but_not_for_a_payment_that_has_begun() -> None:
         check_payable(order, None, uuid4(), late)
 
 
+def test_a_paid_order_is_paid_by_one_request_alone() -> None:
+    order, paid = pending().confirmed(SOLD, NOW), attempt(PaymentState.SUCCEEDED)
+    check_payable(order, paid, paid.id, NOW)
+    with pytest.raises(Conflict):
+        check_payable(order, paid, uuid4(), NOW)
+
+
 @pytest.mark.parametrize("state", sorted(OPEN_PAYMENTS))
 def test_beside_an_open_payment_nothing_begins(state: PaymentState) -> None:
     checks = (

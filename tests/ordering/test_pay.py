@@ -63,6 +63,18 @@ async def test_a_payment_repeated_after_the_cancellation_shows_no_codes(deps: De
     assert [ticket["code"] for ticket in document["tickets"]] == [None] * len(document["tickets"])
 
 
+async def test_a_payment_that_was_settled_while_its_request_began_is_answered(
+    deps: Deps, provider: FakeProvider
+) -> None:
+    """It took its key just before recovery, maybe another instance's, kept the answer there."""
+    order_id = await placed(deps)
+    first = await pay(deps, order_id)
+    await deps.db.execute("UPDATE idempotency_keys SET status = NULL, response = NULL, leased_until = now()")
+    assert (await pay(deps, order_id)).document == first.document
+    assert provider.taken_minor == TOTAL
+    assert len(await events(deps)) == 2
+
+
 @pytest.mark.parametrize("lease_s", [0, 30])
 async def test_fifty_payments_with_one_key_charge_once(deps: Deps, provider: FakeProvider, lease_s: float) -> None:
     policy = replace(deps.policy, key_lease_s=lease_s)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from services.catalog.domain import Concert, Seating, Tier, Venue
+from services.catalog.domain import Concert, Left, Seating, Tier, Venue
 from services.catalog.search import ConcertQuery, Sort, like_pattern
 from services.defaults.database import Database
 
@@ -25,6 +25,15 @@ SELECT t.id, t.concert_id, t.name, t.price_minor, t.currency, t.seating, t.inclu
      + (SELECT count(*) FROM tickets k
         WHERE k.tier_id = t.id AND k.hold_order_id IS NOT NULL AND k.hold_expires_at <= now()) AS available
 FROM tiers t WHERE t.concert_id = ANY($1) ORDER BY t.concert_id, t.position
+"""
+
+_LEFT: Final = """
+SELECT c.id, c.slug,
+       (SELECT count(*) FROM tickets k JOIN tiers t ON t.id = k.tier_id
+        WHERE t.concert_id = c.id AND k.sold_order_id IS NULL AND k.hold_order_id IS NULL)
+     + (SELECT count(*) FROM tickets k JOIN tiers t ON t.id = k.tier_id
+        WHERE t.concert_id = c.id AND k.hold_order_id IS NOT NULL AND k.hold_expires_at <= now()) AS tickets
+FROM concerts c WHERE c.on_sale_at <= now() AND c.starts_at > now() ORDER BY c.starts_at LIMIT $1
 """
 
 # Dates are those on the venue's wall.
@@ -92,6 +101,11 @@ class Concerts:
             "SELECT count(*) AS n FROM holds WHERE state = 'HELD' AND expires_at > now()"
         )
         return int(row["n"]) if row else 0
+
+    async def count_left(self, limit: int) -> list[Left]:
+        """What can be held of the concerts on sale, the `limit` soonest."""
+        rows = await self._database.fetch(_LEFT, limit)
+        return [Left(row["id"], row["slug"], row["tickets"]) for row in rows]
 
     async def _with_tiers(self, rows: Sequence[dict[str, Any]]) -> list[Concert]:
         tiers: dict[UUID, list[Tier]] = {row["id"]: [] for row in rows}

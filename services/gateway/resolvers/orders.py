@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from tartiflette.language.ast import FieldNode
 
 from services.defaults.errors import Unavailable
 from services.defaults.http import run_to_completion
@@ -35,7 +38,7 @@ async def order_nodes(parent: Node, arguments: Arguments, context: RequestContex
 async def place_order(parent: Any, arguments: Arguments, context: RequestContext, info: Any) -> Node:
     await _spend_write(context)
     wanted = arguments["input"]
-    return await run_to_completion(
+    placed = await run_to_completion(
         context.clients.ordering.place_order(
             context.access_token,
             concert_id=wanted["concertId"],
@@ -43,6 +46,7 @@ async def place_order(parent: Any, arguments: Arguments, context: RequestContext
             idempotency_key=wanted["idempotencyKey"],
         )
     )
+    return {**placed, "concertIsCurrent": True}  # the catalog has told it a moment ago, with the hold
 
 
 @resolver("Mutation.payOrder")
@@ -64,11 +68,26 @@ async def cancel_order(parent: Any, arguments: Arguments, context: RequestContex
 
 @resolver("Order.concert")
 async def order_concert(parent: Node, arguments: Arguments, context: RequestContext, info: Any) -> Node:
+    kept: Node = parent["concert"]
+    if "concertIsCurrent" in parent and all(
+        _covers(kept, field.selection_set.selections) for field in info.field_nodes
+    ):
+        return kept
     try:
         current = await context.concerts.load(parent["concertId"])
     except Unavailable:
         current = None
-    return current or _kept(parent["concert"])
+    return current or _kept(kept)
+
+
+def _covers(known: Node, selections: Iterable[Any]) -> bool:
+    """Whether all that is selected are plain fields that `known` has; a fragment may ask for anything."""
+    return all(
+        isinstance(selected, FieldNode)
+        and selected.name.value in known
+        and (selected.selection_set is None or _covers(known[selected.name.value], selected.selection_set.selections))
+        for selected in selections
+    )
 
 
 def _kept(concert: Node) -> Node:

@@ -22,8 +22,8 @@ from services.gateway.web.shop import Caller, Shop, Variables
 from services.gateway.web.site import Site
 
 WEB = Path(__file__).parents[3] / "web"
-BODY_TTL_S = 2.0  # as long as a list may be behind; the catalog's own cache may be 30 s behind
-MAX_BODIES = 500
+SHARED_TTL_S = 2.0  # as long as a list may be behind; the catalog's own cache may be 30 s behind
+MAX_SHARED = 500  # of some 40 kB: body and page
 POSTER_TTL_S = 24 * 3600.0
 MAX_POSTERS = 2000  # of about 4 kB
 
@@ -51,7 +51,7 @@ def _make_site(deps: Deps) -> Site:
         csrf=CsrfGuard(deps.cookie_secret, deps.public_url),
         renderer=Renderer(WEB / "templates", assets, poster_address),
         assets=assets,
-        bodies=Memory(ttl_s=BODY_TTL_S, size=MAX_BODIES),
+        shared=Memory(ttl_s=SHARED_TTL_S, size=MAX_SHARED),
         posters=Memory(ttl_s=POSTER_TTL_S, size=MAX_POSTERS),
         now=utc_now,
         public_url=deps.public_url.rstrip("/"),

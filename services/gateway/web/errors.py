@@ -11,11 +11,11 @@ from werkzeug.exceptions import HTTPException
 
 from services.defaults.errors import AppError, NotFound, RateLimited, Unauthorized, error_class
 from services.defaults.http import problem_response
-from services.defaults.telemetry import current_trace_id
+from services.defaults.telemetry import current_trace_id, note_error
 from services.gateway.web.addresses import login_address, own_path, safe_next
 from services.gateway.web.csrf import SAFE_METHODS
 from services.gateway.web.formatting import reader_for
-from services.gateway.web.routes import finish, meet
+from services.gateway.web.routes import finish, meet, no_token
 from services.gateway.web.session import Recalled
 from services.gateway.web.site import Site, Visitor, page, see_other
 
@@ -109,6 +109,7 @@ def _sign_in_first() -> Response:
 
 
 def _error_page(site: Site, error: AppError) -> Response:
+    note_error(error.code, is_fault=error.status >= 500)
     status = error.status if error.status in _WORDS else 500 if error.status >= 500 else 422
     words = _WORDS[status]
     retry_s = max(1, ceil(error.retry_after_s or RETRY_S)) if status in {429, 503} else None
@@ -136,4 +137,4 @@ def _visitor() -> Visitor:
     if "visitor" in g:
         return g.visitor  # type: ignore[no-any-return] # g holds anything
     reader = reader_for(request.headers.get("Accept-Language", ""))
-    return Visitor(recalled=Recalled(), reader=reader, address="", csrf_token="", fields={})
+    return Visitor(recalled=Recalled(), reader=reader, address="", mint=no_token, fields={})

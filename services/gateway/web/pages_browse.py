@@ -1,12 +1,12 @@
 """Looking around: home, the list of concerts, one concert."""
 
-from markupsafe import Markup
 from quart import Response, request
 
 from services.defaults.errors import Invalid
 from services.gateway.web.forms import QUANTITY_PREFIX, Form, kept_quantities, new_key
 from services.gateway.web.listing import SORTS, Search, chips, kept, parse_search, pick_rows
-from services.gateway.web.site import Site, Visitor, framed, page
+from services.gateway.web.rendering import SharedPage
+from services.gateway.web.site import Site, Visitor, page, shared_page
 from services.gateway.web.views import Concert, ConcertPage, Facets
 
 PAGE_SIZE = 24
@@ -14,23 +14,24 @@ HOME_HORIZON = 100  # concerts that the home page picks from
 
 
 async def home(site: Site, visitor: Visitor) -> Response:
-    async def make() -> Markup:
+    async def make() -> SharedPage:
         found = await site.shop.concerts(visitor.caller, filter_by={}, sort="DATE", first=HOME_HORIZON)
         now = site.now()
-        rows = pick_rows(found.nodes, now)
-        return site.renderer.body("home.html", rows=rows, total=found.total_count, reader=visitor.reader, now=now)
+        return site.renderer.shared(
+            "home.html",
+            title="Concert tickets at the price you see",
+            rows=pick_rows(found.nodes, now),
+            total=found.total_count,
+            reader=visitor.reader,
+            now=now,
+        )
 
-    body = await site.bodies.get(("home", visitor.reader.lang), make)
-    return framed(site, visitor, body, title="Concert tickets at the price you see")
+    return shared_page(site, visitor, await site.shared.get(("home", visitor.reader.lang), make))
 
 
 async def concerts(site: Site, visitor: Visitor) -> Response:
-    try:
+    async def make() -> SharedPage:
         search = parse_search(request.args)
-    except Invalid as error:
-        return await _mend_search(site, visitor, error)
-
-    async def make() -> Markup:
         found = await site.shop.concerts(
             visitor.caller,
             filter_by=search.filter(),
@@ -38,20 +39,21 @@ async def concerts(site: Site, visitor: Visitor) -> Response:
             first=PAGE_SIZE,
             after=search.after,
         )
-        return _list_body(site, visitor, search, found, await site.shop.facets(visitor.caller))
+        return _list(site, visitor, search, found, await site.shop.facets(visitor.caller))
 
     try:
-        body = await site.bodies.get((search.address(), visitor.reader.lang), make)
+        kept = await site.shared.get(("concerts", request.query_string, visitor.reader.lang), make)
     except Invalid as error:
         return await _mend_search(site, visitor, error)
-    return framed(site, visitor, body, title=_list_title(search))
+    return shared_page(site, visitor, kept)
 
 
-def _list_body(site: Site, visitor: Visitor, search: Search, found: ConcertPage, facets: Facets) -> Markup:
+def _list(site: Site, visitor: Visitor, search: Search, found: ConcertPage, facets: Facets) -> SharedPage:
     preceding = search.preceding()
     cursor = found.page_info.end_cursor if found.page_info.has_next_page else None
-    return site.renderer.body(
+    return site.renderer.shared(
         "concerts.html",
+        title=_list_title(search),
         search=search,
         form=Form(values=search.form_values()),
         chips=chips(search, visitor.reader),

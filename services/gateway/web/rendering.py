@@ -1,6 +1,8 @@
 """Pages from templates. The body of a page and the frame around it are made apart, so that bodies can be kept."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,16 @@ from services.gateway.web.assets import Assets
 from services.gateway.web.formatting import countdown_words, zone_name
 from services.gateway.web.qr import qr_svg
 from services.gateway.web.views import MAX_TICKETS
+
+
+@dataclass(frozen=True)
+class SharedPage:
+    """A page that shows the same to everyone: its body, and the whole as strangers get it, UTF-8, with its tag."""
+
+    title: str
+    body: Markup
+    html: bytes
+    etag: str
 
 
 class Renderer:
@@ -38,6 +50,12 @@ class Renderer:
         """What stands in the page's `<main>`."""
         return Markup(self._templates.get_template(template).render(**context))  # noqa: S704 - Jinja has escaped it
 
-    def frame(self, body: Markup, **context: Any) -> str:
-        """The whole document around a body."""
-        return self._templates.get_template("frame.html").render(body=body, **context)
+    def frame(self, body: Markup, *, title: str, member: Any) -> str:
+        """The whole document around a body, for `member`, who is logged in; for None as every stranger gets it."""
+        return self._templates.get_template("frame.html").render(body=body, title=title, member=member)
+
+    def shared(self, template: str, *, title: str, **context: Any) -> SharedPage:
+        """A page of which nothing depends on who looks."""
+        body = self.body(template, **context)
+        html = self.frame(body, title=title, member=None).encode()
+        return SharedPage(title, body, html, sha256(html).hexdigest()[:32])

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate
 
 from quart import Blueprint, Response, g, request
 from quart_rate_limiter import rate_limit
 
 from services.defaults.http import client_address
+from services.defaults.telemetry import observe
 from services.gateway.web import pages_account, pages_browse, pages_files, pages_orders
 from services.gateway.web.csrf import FIELD, SAFE_METHODS, is_nonce, new_nonce
 from services.gateway.web.formatting import reader_for
@@ -99,7 +100,8 @@ def _view(site: Site, route: Route, rates: Rates) -> Callable[..., Awaitable[Res
             _check_form(site, visitor)
         if route.member or (route.catalog and not site.public_browsing):
             visitor.require_login()
-        return await route.page(site, visitor, **arguments)
+        with observe(f"page {route.page.__name__}", attributes={"ticketflow.page": route.page.__name__}):
+            return await route.page(site, visitor, **arguments)
 
     view.__authorization__ = "session" if route.member else "public"  # type: ignore[attr-defined] # the mark that the route tests look for
     return view
@@ -110,16 +112,12 @@ async def meet(site: Site) -> Visitor:
     address = client_address()
     access, refresh = (request.cookies.get(site.jar.name(name), "") for name in ("access", "refresh"))
     g.recalled = await site.sessions.recall(access, refresh, address)
-    g.nonce = request.cookies.get(site.jar.name("csrf"), "")
-    if not is_nonce(g.nonce):
-        g.nonce = g.new_nonce = new_nonce()
     fields = {} if request.method in SAFE_METHODS else (await request.form).to_dict()
-    subject = g.recalled.principal.subject if g.recalled.principal else ""
     g.visitor = Visitor(
         recalled=g.recalled,
         reader=reader_for(request.headers.get("Accept-Language", "")),
         address=address,
-        csrf_token=site.csrf.token(g.nonce, subject),
+        mint=partial(_mint, site),
         fields=fields,
     )
     return g.visitor  # type: ignore[no-any-return] # g holds anything
@@ -131,18 +129,33 @@ async def meet_for_file(site: Site) -> Visitor:
     access = request.cookies.get(site.jar.name("access"), "")
     recalled = await site.sessions.recall(access, "", address)
     reader = reader_for("")
-    return Visitor(recalled=recalled, reader=reader, address=address, csrf_token="", fields={})
+    return Visitor(recalled=recalled, reader=reader, address=address, mint=no_token, fields={})
+
+
+def no_token() -> str:
+    """For pages without a form."""
+    return ""
+
+
+def _mint(site: Site) -> str:
+    """The token of this browser's forms; one without the cookie for it gets that with the answer."""
+    nonce = g.get("new_nonce") or _nonce(site)
+    if not is_nonce(nonce):
+        nonce = g.new_nonce = new_nonce()
+    return site.csrf.token(nonce, _subject())
 
 
 def _check_form(site: Site, visitor: Visitor) -> None:
-    principal = visitor.recalled.principal
-    site.csrf.check(
-        request.headers,
-        request.host,
-        nonce="" if "new_nonce" in g else g.nonce,
-        subject=principal.subject if principal else "",
-        token=visitor.fields.get(FIELD, ""),
-    )
+    token = visitor.fields.get(FIELD, "")
+    site.csrf.check(request.headers, request.host, nonce=_nonce(site), subject=_subject(), token=token)
+
+
+def _nonce(site: Site) -> str:
+    return request.cookies.get(site.jar.name("csrf"), "")
+
+
+def _subject() -> str:
+    return g.recalled.principal.subject if g.recalled.principal else ""
 
 
 def finish(site: Site, response: Response) -> Response:

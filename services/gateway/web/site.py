@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
-from quart import Response
+from quart import Response, request
 
 from services.defaults.errors import AppError, Unauthorized
 from services.gateway.web.assets import Assets
 from services.gateway.web.csrf import CsrfGuard
 from services.gateway.web.formatting import Reader
 from services.gateway.web.memory import Memory
-from services.gateway.web.rendering import Renderer
+from services.gateway.web.rendering import Renderer, SharedPage
 from services.gateway.web.session import Jar, Recalled, Sessions
 from services.gateway.web.shop import Caller, Shop
 
@@ -23,7 +23,7 @@ LookAgain = tuple[int, str]
 
 @dataclass(frozen=True)
 class Site:
-    """`now` is the clock, aware. `bodies` keeps pages' bodies that are the same for everyone."""
+    """`now` is the clock, aware. `shared` keeps pages that are the same for everyone."""
 
     shop: Shop
     sessions: Sessions
@@ -31,7 +31,7 @@ class Site:
     csrf: CsrfGuard
     renderer: Renderer
     assets: Assets
-    bodies: Memory[Markup]
+    shared: Memory[SharedPage]
     posters: Memory[tuple[str, str]]  # version and drawing
     now: Callable[[], datetime]
     public_url: str
@@ -41,12 +41,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Visitor:
-    """One request's: who it is from, in what format they read, and what they sent."""
+    """One request's: who it is from, in what format they read, and what they sent.
+
+    `mint` makes the token for the forms of this browser, and gives it the cookie that the token is bound to.
+    """
 
     recalled: Recalled
     reader: Reader
     address: str
-    csrf_token: str
+    mint: Callable[[], str]
     fields: Mapping[str, str]  # of the form that was sent; empty for a mere look
 
     @property
@@ -58,6 +61,11 @@ class Visitor:
         """What to call whoever is logged in; empty for a stranger."""
         principal = self.recalled.principal
         return (principal.name or principal.email) if principal else ""
+
+    @property
+    def csrf_token(self) -> str:
+        """For a form on the page; a page without one needs no cookie."""
+        return self.mint()
 
     @property
     def stranger(self) -> bool:
@@ -96,10 +104,24 @@ def framed(
     look_again: LookAgain | None = None,
 ) -> Response:
     """A body in its frame. With `look_again` (seconds, address) the browser goes there by itself."""
-    html = site.renderer.frame(body, visitor=visitor, title=title)
+    html = site.renderer.frame(body, title=title, member=visitor if visitor.name else None)
     response = Response(html, status=status, mimetype="text/html")
     if look_again:
         response.headers["Refresh"] = "{}; url={}".format(*look_again)
+    return _for_this_browser(response, visitor)
+
+
+def shared_page(site: Site, visitor: Visitor, kept: SharedPage) -> Response:
+    """A page that is the same for everyone: to strangers as it was made, to members in a frame of their own."""
+    if visitor.name:
+        return framed(site, visitor, kept.body, title=kept.title)
+    seen = "If-None-Match" in request.headers and kept.etag in request.if_none_match
+    response = Response(status=304) if seen else Response(kept.html, mimetype="text/html")
+    response.set_etag(kept.etag)
+    return _for_this_browser(response, visitor)
+
+
+def _for_this_browser(response: Response, visitor: Visitor) -> Response:
     # no-cache, not no-store: the browser may go back to it at once, but asks before it shows it anew.
     response.headers["Cache-Control"] = "private, no-cache" if not visitor.name else "private, no-store"
     response.headers["Vary"] = "Cookie, Accept-Language"

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from services.contracts import CancelReason
 from services.defaults.errors import NotFound
+from services.defaults.telemetry import work_span
 from services.ordering.document import order_document
 from services.ordering.domain import OPEN_PAYMENTS, Order, PaymentState, Status, Step, check_cancellable
-from services.ordering.service.deps import Deps, orders_cancelled, stage_event
+from services.ordering.service.counts import orders_cancelled
+from services.ordering.service.deps import Deps, stage_event, tell_of
 from services.ordering.service.finish import finish_order
 from services.ordering.store import orders, payments
 from services.ordering.store.orders import Locked
@@ -25,6 +27,7 @@ async def cancel_order(deps: Deps, user_id: str, order_id: UUID) -> dict[str, An
         locked = await orders.lock_order(deps.db, order_id, user_id)
         if locked is None:
             raise NotFound("There is no such order.")
+        tell_of(locked.order)
         if locked.order.status is not Status.CANCELLED:
             await _end_by_buyer(deps, locked)
     deps.reached("cancel.recorded")
@@ -45,7 +48,8 @@ async def expire_order(deps: Deps) -> bool:
         latest = await payments.select_latest(deps.db, locked.order.id)
         if latest and latest.state in OPEN_PAYMENTS:
             return True  # it has begun since the search: the next one will not find this order
-        await _end(deps, locked, CancelReason.EXPIRED, refunded=False, lease_s=0)
+        with work_span("expire order"):
+            await _end(deps, locked, CancelReason.EXPIRED, refunded=False, lease_s=0)
     return True
 
 

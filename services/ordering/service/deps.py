@@ -6,22 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from opentelemetry import metrics
-
 from services.contracts import encode, type_of
 from services.defaults.database import Database
-from services.defaults.telemetry import inject_trace
+from services.defaults.telemetry import annotate, inject_trace
 from services.ordering.catalog import Catalog
 from services.ordering.domain import Order
 from services.ordering.events import latest_event
 from services.ordering.provider import PaymentProvider
 from services.ordering.store import outbox
-
-_meter = metrics.get_meter("services.ordering")
-orders_placed = _meter.create_counter("orders.placed", "{order}")
-orders_confirmed = _meter.create_counter("orders.confirmed", "{order}")
-orders_cancelled = _meter.create_counter("orders.cancelled", "{order}")
-payments_declined = _meter.create_counter("payments.declined", "{payment}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +22,7 @@ class Policy:
 
     hold_ttl_s: float = 600.0  # how long a buyer has to pay
     expiry_grace_s: float = 5.0  # between a hold's end and the end of its order: a payment may just be coming
-    key_lease_s: float = 30.0  # after a crash, a request can be repeated after this
+    key_lease_s: float = 15.0  # after a crash, a request can be repeated after this
     work_lease_s: float = 30.0  # after a crash, somebody else goes on with a payment after this
     recheck_s: float = 2.0  # between two questions to the provider about an unclear charge
 
@@ -52,8 +44,14 @@ class Deps:
     reached: Callable[[str], None] = _pass
 
 
+def tell_of(order: Order) -> None:
+    """Has spans and log lines of what goes on name the order."""
+    annotate(order_id=order.id, order_number=order.number, concert_id=order.concert.id)
+
+
 async def stage_event(deps: Deps, order: Order, *, refunded: bool = False) -> None:
     """Stages the event of the order's new state; belongs into the transaction that saves that state."""
+    tell_of(order)
     event = latest_event(order, refunded=refunded)
     event_id = deps.new_id()
     traceparent = inject_trace().get("traceparent", "")

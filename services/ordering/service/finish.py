@@ -11,6 +11,7 @@ from uuid import UUID
 
 from services.defaults.errors import AppError, NotFound
 from services.ordering.domain import Charge, Payment, PaymentState, Step
+from services.ordering.service.counts import payment_outcomes
 from services.ordering.service.deps import Deps
 from services.ordering.store import orders, payments
 
@@ -55,3 +56,4 @@ async def pay_back(deps: Deps, payment: Payment) -> None:
             raise NotFound("There is no such order.")
         if await payments.update_state(deps.db, payment, PaymentState.REFUNDED):
             await orders.insert_step(deps.db, locked.order, Step.REFUNDED)
+            payment_outcomes.add(1, {"outcome": "refunded"})

@@ -12,10 +12,11 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from services.defaults.errors import Conflict, NotFound, Unavailable
+from services.defaults.telemetry import annotate
 from services.ordering.cards import Card
 from services.ordering.document import order_document
 from services.ordering.domain import (
-    OPEN_PAYMENTS,
+    RESUMABLE_PAYMENTS,
     Buyer,
     Charge,
     ChargeAnswer,
@@ -26,7 +27,7 @@ from services.ordering.domain import (
     fingerprint,
     payment_id,
 )
-from services.ordering.service.deps import Deps
+from services.ordering.service.deps import Deps, tell_of
 from services.ordering.service.keyed import Answer, claim, released_on_failure
 from services.ordering.service.settle import OPERATION, settle
 from services.ordering.store import orders, payments
@@ -73,9 +74,10 @@ async def _begin(deps: Deps, buyer: Buyer, order_id: UUID, key: str, card: Card)
             locked = await orders.lock_order(deps.db, order_id, buyer.id)
             if locked is None:
                 raise NotFound("There is no such order.")
+            tell_of(locked.order)
             latest = await payments.select_latest(deps.db, order_id)
             check_payable(locked.order, latest, attempt, locked.now)
-            if latest and latest.state in OPEN_PAYMENTS:
+            if latest and latest.id == attempt and latest.state in RESUMABLE_PAYMENTS:
                 await payments.extend_lease(deps.db, attempt, deps.policy.work_lease_s)
                 return locked.order, latest
             payment = await payments.insert_payment(
@@ -89,6 +91,7 @@ async def _begin(deps: Deps, buyer: Buyer, order_id: UUID, key: str, card: Card)
 
 async def _charge(deps: Deps, order: Order, payment: Payment, card: Card) -> ChargeAnswer:
     try:
+        annotate(payment_id=payment.id)
         return await deps.provider.charge(payment, card, order.number)
     except Unavailable:
         logger.warning("charge without an answer", extra={"payment_id": str(payment.id)})

@@ -12,6 +12,7 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from services.defaults.errors import AppError, Conflict, Unavailable
+from services.defaults.telemetry import annotate
 from services.ordering.document import order_document
 from services.ordering.domain import (
     NUMBER_BITS,
@@ -26,7 +27,8 @@ from services.ordering.domain import (
     order_number,
     total_minor,
 )
-from services.ordering.service.deps import Deps, orders_placed, stage_event
+from services.ordering.service.counts import orders_placed, orders_refused
+from services.ordering.service.deps import Deps, stage_event
 from services.ordering.service.keyed import Answer, claim, released_on_failure
 from services.ordering.store import keys, orders
 from services.ordering.store.keys import Claim, Stored
@@ -62,6 +64,7 @@ async def place_order(deps: Deps, buyer: Buyer, key: str, placement: Placement) 
     deps.reached("place.claimed")
     async with released_on_failure(deps, wanted):
         new_id = order_id(buyer.id, key)
+        annotate(order_id=new_id, concert_id=placement.concert_id)
         hold = await _hold(deps, new_id, placement)
         deps.reached("place.held")
         answer = await _record(deps, buyer, wanted, new_id, hold)
@@ -70,7 +73,12 @@ async def place_order(deps: Deps, buyer: Buyer, key: str, placement: Placement) 
 
 
 async def _hold(deps: Deps, new_id: UUID, placement: Placement) -> Hold:
-    hold = await deps.catalog.hold(new_id, placement.concert_id, placement.wanted, deps.policy.hold_ttl_s)
+    try:
+        hold = await deps.catalog.hold(new_id, placement.concert_id, placement.wanted, deps.policy.hold_ttl_s)
+    except AppError as refusal:
+        if refusal.status < 500:
+            orders_refused.add(1, {"reason": refusal.code})
+        raise
     if not holds_what_was_wanted(hold, placement.wanted):
         raise Conflict("These tickets cannot be held together. Place a new order.")
     return hold

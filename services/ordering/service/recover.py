@@ -9,6 +9,7 @@ import logging
 from typing import Final
 
 from services.defaults.errors import AppError
+from services.defaults.telemetry import annotate, work_span
 from services.ordering.domain import Charge, Payment, PaymentState
 from services.ordering.service.cancel import expire_order
 from services.ordering.service.deps import Deps
@@ -33,7 +34,9 @@ async def recover_once(deps: Deps) -> int:
     releases = await orders.claim_releases(deps.db, BATCH, deps.policy.work_lease_s)
     for order_id, claim in releases:
         try:
-            await free_tickets(deps, order_id, claim)
+            with work_span("release tickets"):
+                annotate(order_id=order_id)
+                await free_tickets(deps, order_id, claim)
         except AppError as error:
             logger.warning("release tried again later", extra={"order_id": str(order_id), "code": error.code})
     return len(unfinished) + expired + len(releases)
@@ -48,14 +51,20 @@ async def prune(deps: Deps) -> int:
 
 async def _recover_payment(deps: Deps, payment: Payment) -> None:
     try:
-        if payment.state is PaymentState.REFUND_DUE:
-            await pay_back(deps, payment)
-        else:
-            await _finish_attempt(deps, payment)
+        with work_span("recover payment"):
+            annotate(order_id=payment.order_id)
+            await _look_after(deps, payment)
     except AppError as error:
         logger.info("payment looked after", extra={"payment_id": str(payment.id), "code": error.code})
     except Exception:  # one that cannot be settled must not keep the others from it
         logger.exception("payment not recovered", extra={"payment_id": str(payment.id)})
+
+
+async def _look_after(deps: Deps, payment: Payment) -> None:
+    if payment.state is PaymentState.REFUND_DUE:
+        await pay_back(deps, payment)
+    else:
+        await _finish_attempt(deps, payment)
 
 
 async def _finish_attempt(deps: Deps, payment: Payment) -> None:

@@ -27,13 +27,8 @@ from services.ordering.domain import (
     Wanted,
     judge_charge,
 )
-from services.ordering.service.deps import (
-    Deps,
-    orders_cancelled,
-    orders_confirmed,
-    payments_declined,
-    stage_event,
-)
+from services.ordering.service.counts import count_confirmed, orders_cancelled, payment_outcomes
+from services.ordering.service.deps import Deps, stage_event, tell_of
 from services.ordering.service.finish import finish_order
 from services.ordering.service.keyed import stored_error
 from services.ordering.store import keys, orders, payments
@@ -93,14 +88,17 @@ async def _still_open(deps: Deps, payment: Payment) -> Order:
 
 
 async def _confirm(deps: Deps, payment: Payment, tickets: Sequence[Ticket]) -> dict[str, Any]:
+    ours = False
     async with deps.db.transaction():
         locked, current = await _lock(deps, payment)
         order = locked.order
         if current.state in OPEN_PAYMENTS:
-            order = await _record_confirmed(deps, locked, current, tickets)
+            order, ours = await _record_confirmed(deps, locked, current, tickets), True
         elif order.status is Status.CANCELLED:
             # Somebody else has ended the order while we sold its tickets, and it must not keep them.
             await orders.schedule_release(deps.db, order.id)
+    if ours:
+        count_confirmed(order)
     if order.status is not Status.CONFIRMED:
         raise _unclear()
     return order_document(order)
@@ -114,7 +112,6 @@ async def _record_confirmed(deps: Deps, locked: Locked, payment: Payment, ticket
     await stage_event(deps, confirmed)
     stored = await orders.select_order(deps.db, confirmed.id) or confirmed  # with its timeline as it is now
     await _answer(deps, payment, confirmed.buyer, Stored(200, order_document(stored)))
-    orders_confirmed.add(1)
     return stored
 
 
@@ -154,7 +151,7 @@ async def _decline(deps: Deps, payment: Payment, charge: ChargeAnswer) -> AppErr
         await payments.update_state(deps.db, current, state, decline_code=charge.decline_code)
         await orders.insert_step(deps.db, locked.order, step)
         await _answer(deps, payment, locked.order.buyer, stored_error(error))
-    payments_declined.add(1)
+    payment_outcomes.add(1, {"outcome": str(state)})
     return error
 
 
@@ -166,6 +163,7 @@ async def _wait(deps: Deps, payment: Payment) -> AppError:
             await payments.update_state(deps.db, current, PaymentState.UNCLEAR, lease_s=deps.policy.recheck_s)
         if current.state is PaymentState.STARTED:
             await orders.insert_step(deps.db, locked.order, Step.PAYMENT_UNCLEAR)
+            payment_outcomes.add(1, {"outcome": "unclear"})
     return _unclear()
 
 
@@ -192,6 +190,7 @@ async def _lock(deps: Deps, payment: Payment) -> tuple[Locked, Payment]:
     locked = await orders.lock_order(deps.db, payment.order_id)
     if locked is None:
         raise NotFound("There is no such order.")
+    tell_of(locked.order)
     return locked, await payments.lock_payment(deps.db, payment.id)
 
 

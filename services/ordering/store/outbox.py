@@ -22,6 +22,7 @@ class Staged:
 
     id: int
     event_id: UUID
+    order_id: UUID
     type: str
     payload: bytes
     traceparent: str
@@ -52,7 +53,7 @@ async def claim_batch(db: Database, limit: int, lease_s: float) -> list[Staged]:
         " AND NOT EXISTS (SELECT 1 FROM outbox earlier WHERE earlier.order_id = o.order_id"
         " AND earlier.id < o.id AND earlier.published_at IS NULL)"
         " ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED)"
-        " RETURNING id, event_id, type, payload, traceparent, created_at",
+        " RETURNING id, event_id, order_id, type, payload, traceparent, created_at",
         limit,
         float(lease_s),
     )
@@ -77,6 +78,11 @@ async def select_lag_s(db: Database) -> float:
         " WHERE published_at IS NULL ORDER BY id LIMIT 1"
     )
     return float(row["lag"]) if row else 0.0
+
+
+async def count_unpublished(db: Database) -> int:
+    row = await db.fetch_one("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")
+    return int(row["n"]) if row else 0
 
 
 async def delete_published(db: Database, age_s: float, limit: int) -> int:
