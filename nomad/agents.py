@@ -55,7 +55,7 @@ def first_node(place: Place, program: str) -> Node:
     volumes.write_text((ROOT / "nomad/agent/dev.hcl").read_text().replace("/srv/ticketflow", str(place.volumes)))
     config = _agent(ports.nomad, ports.nomad_rpc, ports.nomad_serf, ports.consul)
     config["client"]["reserved"] = {
-        "reserved_ports": _reserved(SECOND_HALF, also=ports.of_agents(), but=ports.of_jobs())
+        "reserved_ports": reserved_ports(SECOND_HALF, also=ports.of_agents(), but=ports.of_jobs())
     }
     return Node(_start_nomad(place, 1, config, "-dev", f"-config={volumes}"), consul)
 
@@ -68,7 +68,7 @@ def further_node(place: Place, program: str, number: int) -> Node:
     flags += [*_consul_ports(http, gossip), f"-data-dir={place.state / f'consul-{number}'}"]
     consul = _start(place, f"consul-{number}", [program, "agent", *flags])
     config = _agent(api, rpc, serf, http)
-    config["client"]["reserved"] = {"reserved_ports": _reserved(FIRST_HALF, also=place.ports.of_jobs())}
+    config["client"]["reserved"] = {"reserved_ports": reserved_ports(FIRST_HALF, also=place.ports.of_jobs())}
     config["client"]["servers"] = [f"127.0.0.1:{place.ports.nomad_rpc}"]
     config["plugin"] = {"raw_exec": {"config": {"enabled": True}}}
     return Node(_start_nomad(place, number, config, f"-node=node-{number}"), consul)
@@ -78,7 +78,7 @@ def _consul_ports(http: int, gossip: int) -> list[str]:
     return [f"-http-port={http}", f"-serf-lan-port={gossip}", "-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1"]
 
 
-def _reserved(half: tuple[int, int], *, also: Sequence[int], but: Sequence[int] = ()) -> str:
+def reserved_ports(half: tuple[int, int], *, also: Sequence[int], but: Sequence[int] = ()) -> str:
     """Ports that a client must not give to tasks, in Nomad's words."""
     words, start = [str(port) for port in also], half[0]
     for port in sorted(port for port in {*but, half[1] + 1} if half[0] <= port <= half[1] + 1):

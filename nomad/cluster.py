@@ -96,12 +96,12 @@ def running_cluster(state: Path, dist: Path, ports: Ports, clients: int = 1) -> 
     cluster = Cluster(state, dist, ports)
     make_room(state)
     _make_volumes(cluster.volumes)
-    with _serving(dist, ports.artifacts), _agents(cluster, consul, clients):
+    with serving(dist, ports.artifacts), _agents(cluster, consul, clients):
         yield cluster
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, port: int) -> Iterator[None]:
+def serving(folder: Path, port: int) -> Iterator[None]:
     """The folder over HTTP, as any web server or object store would have it."""
 
     class Handler(SimpleHTTPRequestHandler):
@@ -124,7 +124,7 @@ def _agents(cluster: Cluster, consul: str, clients: int) -> Iterator[None]:
     try:
         cluster.nodes.append(first_node(cluster, consul))
         _write_keys(cluster, consul)
-        _write_environment(cluster)
+        write_environment(cluster)
         for number in range(2, clients + 1):
             cluster.nodes.append(further_node(cluster, consul, number))
         until_answered(lambda: len(_ready_nodes(cluster)) == clients, "Nomad")
@@ -161,7 +161,7 @@ def _make_volumes(folder: Path) -> None:
         os.chown(folder / name, user.pw_uid, user.pw_gid)
 
 
-def _write_environment(cluster: Cluster) -> None:
+def write_environment(cluster: Cluster) -> None:
     """Development's variables, and those that hold only here."""
     ports = cluster.ports
     own = {

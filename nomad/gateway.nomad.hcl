@@ -107,6 +107,8 @@ job "gateway" {
     count          = var.count
     shutdown_delay = "5s" # out of Consul first, SIGTERM after that
 
+    ephemeral_disk { size = 500 } # the file, unpacked, and its logs
+
     scaling {
       enabled = true
       min     = 1

@@ -98,6 +98,8 @@ job "identity" {
     count          = var.count
     shutdown_delay = "5s" # out of Consul first, SIGTERM after that
 
+    ephemeral_disk { size = 500 } # the file, unpacked, and its logs
+
     scaling {
       enabled = true
       min     = 1

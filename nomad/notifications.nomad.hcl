@@ -89,6 +89,8 @@ job "notifications" {
     count          = var.count
     shutdown_delay = "5s" # out of Consul first, SIGTERM after that
 
+    ephemeral_disk { size = 500 } # the file, unpacked, and its logs
+
     scaling {
       enabled = true
       min     = 1

@@ -102,6 +102,8 @@ job "payments" {
     count          = 1 # one writer
     shutdown_delay = "5s" # out of Consul first, SIGTERM after that
 
+    ephemeral_disk { size = 500 } # the file, unpacked, and its logs
+
     restart {
       attempts = 3
       interval = "5m"

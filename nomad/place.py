@@ -50,10 +50,10 @@ class Ports:
         return cls(**dict(zip(names, free_ports(len(names)), strict=True)))
 
     @classmethod
-    def usual(cls) -> Ports:
-        """The usual ones, and a free one instead of each that is somebody else's."""
-        usual, free = dataclasses.asdict(cls()), dataclasses.asdict(cls.free())
-        return cls(**{name: free[name] if is_taken(port) else port for name, port in usual.items()})
+    def usual(cls, wanted: Ports | None = None) -> Ports:
+        """Those wanted (the contract's), and a free one instead of each that is somebody else's."""
+        ports, free = dataclasses.asdict(wanted or cls()), dataclasses.asdict(cls.free())
+        return cls(**{name: free[name] if is_taken(port) else port for name, port in ports.items()})
 
     def of_agents(self) -> list[int]:
         """Those that Nomad does not know of."""

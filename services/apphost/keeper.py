@@ -40,7 +40,7 @@ class Keeper:
         self.log = log
         self.state = State.STARTING
         self.restarts = 0  # after crashes
-        self.process: Process | None = None
+        self.process: Process | None = None  # none while it is down: its id may be another's by then
         self._console = console
         self._changed = changed
         self._spawn: Spawn | None = None
@@ -126,8 +126,9 @@ class Keeper:
         if self._life is not None:
             self._life.cancel()
             await asyncio.wait({self._life})
-        if self.process is not None and self.pid:
+        if self.process is not None:
             await self.process.stop(grace_s)
+            self.process = None
         if self.state is not State.DONE:
             self._be(State.STOPPED)
 
@@ -159,6 +160,7 @@ class Keeper:
         """Wait for its end; answer the pause before it starts again."""
         code = await process.wait()
         process.kill()  # descendants that outlived it would hold its port
+        self.process = None
         if process.age_s > STABLE_S:
             pause_s = FIRST_PAUSE_S
         self.restarts += 1

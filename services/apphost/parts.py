@@ -34,12 +34,17 @@ class Part:
     prepare: Prepare | None = None
     provision: Check | None = None
     quiet: bool = False
-    patience_s: float = 60.0
+    patience_s: float = 120.0  # far more than any takes, on a machine that does nothing else
 
     @property
     def predecessors(self) -> tuple[str, ...]:
         """What is up before it and goes down after it."""
         return (*self.needs, *self.after)
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is a process of ours that runs on."""
+        return self.command is not None and self.check is not None
 
     @property
     def kind(self) -> Literal["server", "service", "step"]:
@@ -49,7 +54,8 @@ class Part:
 
 
 def choose(parts: Iterable[Part], wanted: Sequence[str] = (), without: Collection[str] = ()) -> tuple[Part, ...]:
-    """The wanted parts and everything they need, directly or not; all parts when none is named.
+    """The wanted parts and everything they need, directly or not; all parts when none is named. A service's name
+    stands for each of its instances.
 
     A need that no part answers, or only one that is left out, falls away; so does, from ``after``, what nobody
     wants. Raises ApphostError for a name that is no part's.
@@ -59,7 +65,7 @@ def choose(parts: Iterable[Part], wanted: Sequence[str] = (), without: Collectio
         raise ApphostError(f"There is no part named {unknown[0]}.", f"The parts are: {', '.join(known)}.")
     kept = {name: part for name, part in known.items() if name not in without}
     chosen: set[str] = set()
-    pending = [name for name in wanted or kept if name in kept]
+    pending = [name for name, part in kept.items() if not wanted or {name, part.service} & set(wanted)]
     while pending:
         name = pending.pop()
         if name not in chosen:

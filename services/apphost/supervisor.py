@@ -68,7 +68,7 @@ class Supervisor:
         return Keeper(part, log, console, self._publish)
 
     def _publish(self) -> None:
-        pids = {name: keeper.pid for name, keeper in self.keepers.items() if keeper.process is not None}
+        pids = {name: keeper.pid for name, keeper in self.keepers.items() if keeper.part.stays}
         self._changed(pids, self._open)
 
     async def _open_part(self, keeper: Keeper, group: asyncio.TaskGroup) -> None:

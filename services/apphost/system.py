@@ -18,7 +18,7 @@ from services.apphost.sockets import ask, control_file
 from services.apphost.state import RUNNING
 from services.apphost.supervisor import ALL_STOP_S
 
-START_S = 120.0  # and as much again for each further instance
+START_S = 150.0  # and as much again for each further instance
 POLL_S = 0.05
 
 

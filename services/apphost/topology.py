@@ -66,6 +66,7 @@ def _dashboard(site: Site) -> dict[str, str]:
         "DASHBOARD_DB": str(site.state / "telemetry.db"),
         "APPHOST_SOCKET": str(site.control),
         "MAILBOX_URL": f"http://127.0.0.1:{site.ports.mailbox}",
+        "SHOP_URL": f"http://localhost:{site.ports.gateway}",
     }
 
 

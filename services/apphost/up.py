@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from services.apphost.console import Console
 from services.apphost.control import open_control
@@ -23,7 +23,6 @@ async def up(site: Site, parts: Sequence[Part], console: Console) -> None:
 
     Raises ApphostError when a part does not start. Nothing runs any more when it returns or raises.
     """
-
     fixed = {"urls": site.urls(), "ports": dataclasses.asdict(site.ports), "control": str(site.control)}
 
     def publish(pids: Pids, ready: bool) -> None:
@@ -85,9 +84,18 @@ def _welcome(site: Site, parts: Sequence[Part], took_s: float) -> str:
     lines += [f"  {label:<10} {url}" for name, (label, url) in rows.items() if name in running]
     if "gateway" in running:
         lines.append(f"  {'Log in as':<10} demo@ticketflow.test, with the password: correct horse battery")
-    further = [ports.gateway for number, ports in site.instances.items() if instance_name("gateway", number) in running]
-    if len(further) > 1:
-        lines += ["", f"There are {len(further)} instances of each service. The same shop is open at each gateway:"]
-        lines += [f"  http://localhost:{port}" for port in further]
-        lines.append("Links in mails lead to the first. A balancer that spreads people over all is not part of this.")
-    return "\n".join([*lines, "", "Ctrl-C stops everything."])
+    return "\n".join([*lines, *_about_instances(site, running), "", "Ctrl-C stops everything."])
+
+
+def _about_instances(site: Site, running: Collection[str]) -> list[str]:
+    gateways = [
+        ports.gateway for number, ports in site.instances.items() if instance_name("gateway", number) in running
+    ]
+    if len(gateways) < 2:
+        return []
+    return [
+        "",
+        f"There are {len(gateways)} instances of each service. The same shop is open at each gateway:",
+        *(f"  http://localhost:{port}" for port in gateways),
+        "Links in mails lead to the first, and nothing here spreads people over them.",
+    ]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from services.catalog.app import Deps, create_app
 from services.catalog.cache import open_cache
-from services.catalog.gauges import HoldGauge, TicketGauge
+from services.catalog.gauges import gauges
 from services.catalog.publication import publish as put_up_for_sale
 from services.catalog.seed import seed as add_demo_data
 from services.catalog.service import Holds
@@ -45,8 +45,7 @@ async def serve() -> None:
                 cache=cache,
                 verifier=_verifier(settings),
             )
-            gauges = [HoldGauge(concerts).run, TicketGauge(concerts).run]
-            await serve_grpc([create_app(deps)], settings, health, background=gauges)
+            await serve_grpc([create_app(deps)], settings, health, background=gauges(concerts))
 
 
 async def migrate() -> None:

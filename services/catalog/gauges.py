@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from opentelemetry import metrics
 
 from services.catalog.domain import Left
+from services.catalog.store.concerts import Concerts
 from services.defaults.telemetry.polling import poll
 
 EVERY_S: Final = 10.0
@@ -28,6 +29,11 @@ class CountsHolds(Protocol):
 
 class CountsTickets(Protocol):
     async def count_left(self, limit: int) -> Sequence[Left]: ...
+
+
+def gauges(store: Concerts) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
+    """What is to be counted beside the server."""
+    return [HoldGauge(store).run, TicketGauge(store).run]
 
 
 class HoldGauge:

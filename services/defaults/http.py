@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from functools import wraps
+from functools import partial, wraps
 from math import ceil
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -34,6 +34,11 @@ from services.defaults.telemetry.server import TraceRequests, note_route
 PROBLEM_JSON: Final = "application/problem+json"
 BODY_TIMEOUT_S: Final = 7  # with what a refusal hears out, a dripping body is cut off within 10 s
 MAX_BODY_BYTES: Final = 64 * 1024
+SECURITY_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
 DOCS_CSP: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 _HTTP_SENTENCES: Final = {
@@ -48,6 +53,7 @@ _HTTP_SENTENCES: Final = {
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 logger = logging.getLogger(__name__)
 
 
@@ -98,19 +104,22 @@ def create_http_app(
     trusted_proxies: Iterable[str] = (),
     api_pages: bool = True,
     verifier: TokenVerifier | None = None,
+    open_to_strangers: bool = False,
 ) -> Quart:
     """A Quart application with the rooms that each has, and no business of its own.
 
-    `trusted_proxies` are the networks whose `X-Forwarded-For` is believed. With `api_pages` the OpenAPI
-    document is at `/openapi.json` and its page at `/docs`.
+    `trusted_proxies` are the networks whose `X-Forwarded-For` is believed, and, where it is `open_to_strangers`,
+    the only ones whose traces go on here. With `api_pages` the OpenAPI document is at `/openapi.json` and its page
+    at `/docs`.
     """
+    trusted = [ipaddress.ip_network(proxy) for proxy in trusted_proxies]
     app = Quart(name, static_folder=None)
     app.request_class = JsonRequest
     app.url_map.strict_slashes = False  # /orders/ is /orders
     app.config.update(
         MAX_CONTENT_LENGTH=max_body_bytes,
         BODY_TIMEOUT=BODY_TIMEOUT_S,
-        TRUSTED_PROXIES=[ipaddress.ip_network(proxy) for proxy in trusted_proxies],
+        TRUSTED_PROXIES=trusted,
         TOKEN_VERIFIER=verifier,
         HEALTH=health,
     )
@@ -121,7 +130,9 @@ def create_http_app(
     app.before_request(_note_route)
     app.after_request(_set_security_headers)
     app.after_serving(_finish_writes)
-    app.asgi_app = TraceRequests(DeadlineMiddleware(HearOutMiddleware(app.asgi_app)))  # type: ignore[method-assign] # Quart's own way to wrap
+    inside = DeadlineMiddleware(HearOutMiddleware(app.asgi_app))
+    trusts = partial(_is_within, trusted) if open_to_strangers else _anyone
+    app.asgi_app = TraceRequests(inside, trusts)  # type: ignore[method-assign] # Quart's own way to wrap
     return app
 
 
@@ -305,11 +316,11 @@ async def _note_route() -> None:
 
 
 async def _set_security_headers(response: Response) -> Response:
-    headers = response.headers
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Content-Security-Policy", _csp(request.path))
-    headers.setdefault("Cache-Control", "no-store")
+    # Not by `setdefault`: it makes an exception for each header that is missing.
+    there = {name.lower() for name, _ in response.headers}
+    for name, value in (*SECURITY_HEADERS, ("Content-Security-Policy", _csp(request.path))):
+        if name.lower() not in there:
+            response.headers.add(name, value)
     return response
 
 
@@ -330,8 +341,16 @@ async def _rate_limit_key() -> str:
 
 
 def _is_trusted(address: str) -> bool:
+    return _is_within(current_app.config["TRUSTED_PROXIES"], address)
+
+
+def _anyone(_address: str) -> bool:
+    return True
+
+
+def _is_within(networks: Iterable[Network], address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return any(parsed in network for network in current_app.config["TRUSTED_PROXIES"])
+    return any(parsed in network for network in networks)

@@ -19,6 +19,7 @@ def create_app(deps: Deps, page_rates: Rates | None = None) -> Quart:
         trusted_proxies=deps.trusted_proxies,
         api_pages=False,  # its API is GraphQL, which describes itself
         verifier=deps.verifier,
+        open_to_strangers=True,
     )
     app.register_blueprint(create_graphql_blueprint(deps))
     app.register_blueprint(create_web_blueprint(deps, page_rates))

@@ -166,7 +166,7 @@ async def test_a_frozen_part_is_left_alone_until_it_is_thawed(tmp_path: Path) ->
         (child,) = descendants(pid)
         for _ in range(2):
             assert (await remote.tell("ordering", "freeze"))["state"] == "frozen"
-        assert [condition(pid), condition(child)] == ["T", "T"]
+        await remote.stage.until(lambda: [condition(pid), condition(child)] == ["T", "T"])
         began = asyncio.get_running_loop().time()
         frozen = (await remote.get("/parts"))["parts"][0]
         assert asyncio.get_running_loop().time() - began < 2 * vitals.LOOK_S
@@ -174,7 +174,7 @@ async def test_a_frozen_part_is_left_alone_until_it_is_thawed(tmp_path: Path) ->
         for _ in range(2):
             thawed = await remote.tell("ordering", "thaw")
             assert (thawed["state"], thawed["pid"]) == ("running", pid)
-        assert "T" not in [condition(pid), condition(child)]
+        await remote.stage.until(lambda: "T" not in [condition(pid), condition(child)])
 
 
 async def test_what_is_frozen_can_be_stopped_in_good_order(tmp_path: Path) -> None:

@@ -166,6 +166,13 @@ def test_a_choice_of_parts_brings_what_they_need() -> None:
         choose(parts, ["shop"])
 
 
+def test_a_service_s_name_stands_for_its_instances() -> None:
+    parts = topology(replace(site(consul_program=None), further=further_ports(1, free=False)))
+    chosen = {part.name for part in choose(parts, ["catalog"])}
+    assert chosen == {"postgres", "redis", "catalog-data", "catalog", "catalog-2"}
+    assert "catalog-2" not in {part.name for part in choose(parts, ["catalog"], without=["catalog-2"])}
+
+
 def test_what_is_left_out_is_nobody_s_need() -> None:
     parts = topology(site(consul_program=None))
     kept = choose(parts, without=["dashboard"])

@@ -26,6 +26,7 @@ from services.apphost.ports import free_ports
 from services.apphost.servers.postgres import program
 from services.apphost.system import System, running_system
 from tests.bench.claims import measure_claims
+from tests.bench.hops import measure_hops
 from tests.bench.measure import (
     HERE,
     Rate,
@@ -42,7 +43,7 @@ from tests.bench.telemetry import RECEIVER, compare_modes
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / ".ticketflow" / "bench.json"
-SECTIONS = ("start", "memory", "browsing", "orders", "steady", "statements", "telemetry")
+SECTIONS = ("start", "memory", "browsing", "hops", "orders", "steady", "statements", "telemetry")
 SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
 STEADY_S = int(os.environ.get("BENCH_STEADY_S", "120"))
 TELEMETRY_S = int(os.environ.get("BENCH_TELEMETRY_S", "20"))
@@ -69,19 +70,21 @@ def main() -> None:
     sections = sys.argv[1:] or SECTIONS
     if not set(sections) <= set(SECTIONS):
         sys.exit(f"usage: python -m tests.bench [{' | '.join(SECTIONS)}] …")
-    with tempfile.TemporaryDirectory(prefix="ticketflow-bench-") as folder:
-        state = Path(folder)
-        os.chmod(state, 0o755)  # the servers run as users of their own
-        result = {"load_average": {"before": os.getloadavg()}} | measure(state, sections)
-    result["load_average"]["after"] = os.getloadavg()
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2))
-    show(result)
-    sys.stdout.write(f"written to {RESULT}\n")
+    result: dict[str, Any] = {"load_average": {"before": os.getloadavg()}}
+    try:
+        with tempfile.TemporaryDirectory(prefix="ticketflow-bench-") as folder:
+            os.chmod(folder, 0o755)  # the servers run as users of their own
+            measure(Path(folder), sections, result)
+    finally:  # where one section fails, the others are still worth reading
+        result["load_average"]["after"] = os.getloadavg()
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.write_text(json.dumps(result, indent=2))
+        show(result)
+        sys.stdout.write(f"written to {RESULT}\n")
 
 
-def measure(state: Path, sections: Sequence[str]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def measure(state: Path, sections: Sequence[str], result: dict[str, Any]) -> None:
+    """Adds to `result` what the sections find."""
     if "start" in sections:
         result["start_s"] = {"first": start_s(state), "second": start_s(state)}
     with running_system(state / "system", without=[RECEIVER]) as system:
@@ -89,7 +92,6 @@ def measure(state: Path, sections: Sequence[str]) -> dict[str, Any]:
     if "telemetry" in sections:
         modes = compare_modes(state / "system", TELEMETRY_S, orders_per_s=ORDERS_PER_S, reads_per_s=READS_PER_S)
         result["telemetry"] = {name: dataclasses.asdict(steady) for name, steady in modes.items()}
-    return result
 
 
 def start_s(state: Path) -> float:
@@ -107,6 +109,8 @@ def measure_running(system: System, folder: Path, sections: Sequence[str]) -> di
         result["memory_mib"] = {part: resident_mib(pid) for part, pid in running_parts(system).items()}
     if "browsing" in sections:
         rates |= browsing(system, folder)
+    if "hops" in sections:
+        result["hops_ms"] = uvloop.run(measure_hops(system))
     if "orders" in sections:
         rates |= uvloop.run(ordering(system))
     if "steady" in sections:

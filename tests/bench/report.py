@@ -15,10 +15,13 @@ Table = Mapping[str, Any]
 def show(result: Table) -> None:
     before, after = (result["load_average"][when][0] for when in ("before", "after"))
     _write(f"\n{os.cpu_count()} cores, load average {before:.1f} before, {after:.1f} after")
-    _show_rates(result["rates"])
-    _show_processor_time(result["rates"])
-    for name, ratio in result["ratios"].items():
+    rates = result.get("rates", {})
+    _show_rates(rates)
+    _show_processor_time(rates)
+    for name, ratio in result.get("ratios", {}).items():
         _write(f"{name:34}{ratio:12.3f}")
+    if "hops_ms" in result:
+        _show_hops(result["hops_ms"])
     if "steady" in result:
         _show_steady({"steady load": result["steady"]})
     if "telemetry" in result:
@@ -41,6 +44,14 @@ def _show_processor_time(rates: Table) -> None:
             _write(f"\n{name}: CPU ms each")
             _write("  " + _by_size(shares))
     _write("")
+
+
+def _show_hops(hops_ms: Table) -> None:
+    """Each hop's time, and how much of it is its own: what the next one inside does not take."""
+    _write(f"\n{'one order, entering at':34}{'median ms':>12}{'its own':>10}")
+    inside = (*list(hops_ms.values())[1:], 0.0)
+    for (hop, taken_ms), deeper_ms in zip(hops_ms.items(), inside, strict=True):
+        _write(f"{hop:34}{taken_ms:12.1f}{taken_ms - deeper_ms:10.1f}")
 
 
 def _show_steady(loads: Table) -> None:

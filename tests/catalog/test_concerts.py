@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.catalog.domain import Concert, Seating
+from services.catalog.domain import Concert, Left, Seating
 from services.catalog.search import Sort, concert_query, page_token
 from services.catalog.service import Holds
 from services.catalog.store.concerts import Concerts
@@ -166,3 +166,20 @@ async def test_active_holds_are_counted(database: Database, concerts: Concerts, 
     await holds.confirm(first.order_id)
     await lapse(database, second.order_id)
     assert await concerts.count_active_holds() == 1
+
+
+async def test_what_is_left_is_counted_of_the_soonest_concerts_on_sale(
+    database: Database, concerts: Concerts, holds: Holds
+) -> None:
+    now = datetime.now(UTC)
+    later = await publish(database, a_concert(general(9), starts_at=now + timedelta(days=9)))
+    sooner = await publish(database, a_concert(general(5), starts_at=now + timedelta(days=2)))
+    await publish(database, a_concert(general(5), starts_at=now - timedelta(hours=1)))
+    await publish(database, a_concert(general(5), on_sale_at=now + timedelta(days=1)))
+    kept, lapsed = a_request(sooner, 2), a_request(sooner, 1)
+    for request in (kept, lapsed):
+        await holds.hold(request)
+    await lapse(database, lapsed.order_id)
+    expected = [Left(sooner.id, sooner.slug, 3), Left(later.id, later.slug, 9)]
+    assert await concerts.count_left(10) == expected
+    assert await concerts.count_left(1) == expected[:1]

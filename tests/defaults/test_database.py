@@ -52,6 +52,13 @@ async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     assert await count(database) == 1
 
 
+async def test_a_transaction_that_was_left_open_ends_when_its_connection_goes_back(postgres: Any) -> None:
+    async with open_database(postgres.create_database("defaults"), MODELS, pool_size=1) as database:
+        await database.execute("BEGIN")
+        row = await database.fetch_one("SELECT now() = statement_timestamp() AS by_itself")
+        assert row == {"by_itself": True}
+
+
 async def test_a_constraint_that_refuses_is_an_integrity_error(database: Database) -> None:
     await database.execute("INSERT INTO things VALUES (1, 'a')")
     with pytest.raises(IntegrityError):

@@ -57,7 +57,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     provider.shutdown()
 
 
-async def ask(path: str, *, method: str = "GET", status: int = 200, route: str = "", **headers: str) -> None:
+async def ask(
+    path: str, *, method: str = "GET", status: int = 200, route: str = "", trusted: bool = True, **headers: str
+) -> None:
     """Sends one request through the middleware to an application that answers with `status`."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
@@ -74,7 +76,8 @@ async def ask(path: str, *, method: str = "GET", status: int = 200, route: str =
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "scheme": "http", "path": path, "query_string": b"q=x", "headers": raw}
-    await TraceRequests(app)(scope, nothing, nothing)
+    scope["client"] = ("203.0.113.7", 1)
+    await TraceRequests(app, lambda _: trusted)(scope, nothing, nothing)
 
 
 async def test_a_request_is_called_by_its_route_and_goes_on_with_its_callers_trace(recorded: Recorded) -> None:
@@ -92,6 +95,14 @@ async def test_a_request_is_called_by_its_route_and_goes_on_with_its_callers_tra
         "http.response.status_code": 200,
     }
     assert recorded.named("SELECT b").parent == span.context
+
+
+async def test_a_stranger_begins_a_trace_of_their_own_that_leads_to_theirs(recorded: Recorded) -> None:
+    await ask("/", route="/", trusted=False, traceparent=CALLER)
+    span = recorded.named("GET /")
+    assert span.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == [CALLER.split("-")[1]]
+    assert span.context.trace_id != span.links[0].context.trace_id
 
 
 async def test_what_a_stranger_sends_is_no_name_and_scrubbed(recorded: Recorded) -> None:

@@ -5,18 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from quart import Quart
 
 from services.defaults.auth import Principal
 from services.defaults.errors import Conflict, Unavailable
-from services.defaults.telemetry import spans
 from services.gateway.engine import execute
-from services.gateway.guard import QueryLimits
 from services.gateway.limits import Act, Rate
-from services.gateway.operation import about
 from services.gateway.resolvers.concerts import sale_state
 from tests.gateway.conftest import MakeDeps
 from tests.gateway.fakes import CONCERT_ID, NOW, ORDER_ID, Shop, make_concert, make_order
@@ -358,36 +352,6 @@ async def test_a_strangers_order_is_null_to_read_and_not_found_to_change(run: Ru
     other = "33333333-3333-4333-8333-333333333333"
     assert await run(f'{{ order(id: "{other}") {{ id }} }}') == {"data": {"order": None}}
     assert codes(await run(f'mutation {{ cancelOrder(id: "{other}") {{ id }} }}')) == ["NOT_FOUND"]
-
-
-async def test_an_operation_is_a_span_that_tells_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer("test")
-    monkeypatch.setattr(spans, "tracer", tracer)
-    with tracer.start_as_current_span("request"):
-        await run('mutation { mine: login(input: {email: "a@b.test", password: "hunter2"}) { expiresIn } }')
-    span, _ = exporter.get_finished_spans()
-    assert span.name == "mutation login"
-    assert dict(span.attributes or {}) == {
-        "graphql.operation.type": "mutation",
-        "ticketflow.graphql.field": "login",
-        "error.type": "UNAUTHENTICATED",
-    }
-
-
-@pytest.mark.parametrize(
-    ("query", "name", "expected"),
-    [
-        ("{ concerts { totalCount } me { id } }", None, "query concerts"),
-        ("query A { me { id } } query B { concert(id: 1) { id } }", "B", "query concert"),
-        ("query A { me { id } }", "C", "query other"),
-        ("{ card4242424242424242 }", None, "query other"),
-        ("{", None, "query other"),
-    ],
-)
-def test_an_operation_is_called_by_a_field_of_the_schema(query: str, name: str | None, expected: str) -> None:
-    assert " ".join(about(query, name, QueryLimits())) == expected
 
 
 async def test_public_answers_are_remembered_and_private_ones_are_not(

@@ -62,6 +62,12 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PEX_ROOT": str(tmp_path_factory.mktemp("pex"))}
 
 
+def unpack(made: Path, env: Mapping[str, str]) -> None:
+    """The first start of a file takes its time; this is it."""
+    command = [BARE_PYTHON, str(made), "-c", ""]
+    subprocess.run(command, env={"PEX_INTERPRETER": "1", **env}, check=True, timeout=300)
+
+
 def health(port: int) -> dict[str, object]:
     """What /health says. Raises `OSError` while nobody answers there, `AssertionError` while it is not well."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
@@ -141,6 +147,7 @@ def test_a_file_that_lacks_a_package_is_no_file(mailbox: Path) -> None:
 def test_a_file_runs_with_nothing_but_python(mailbox: Path, unpacked: Mapping[str, str], tmp_path: Path) -> None:
     port, smtp = free_ports(2)
     env = {"PORT": str(port), "MAILBOX_SMTP_PORT": str(smtp), "MAILBOX_DIR": str(tmp_path / "mails"), **unpacked}
+    unpack(mailbox, unpacked)
     for told, release in (({}, RELEASE), ({"RELEASE": "told"}, "told")):
         with running([BARE_PYTHON, str(mailbox), "serve"], env | told, tmp_path) as process:
             until(lambda: health(port), tmp_path / "log")
@@ -161,7 +168,7 @@ def test_ordering_migrates_and_serves_from_its_file(
     secrets = dict.fromkeys(("JWT_SECRET", "SERVICE_TOKEN_SECRET", "PAYMENTS_API_KEY"), "x" * 40)
     env = {"DATABASE_URL": postgres.create_database("dist"), "PORT": str(port), **secrets, **unpacked}
     with running([BARE_PYTHON, str(made), "migrate"], env, tmp_path) as migration:
-        assert migration.wait(120) == 0, (tmp_path / "log").read_text()
+        assert migration.wait(300) == 0, (tmp_path / "log").read_text()
     with running([BARE_PYTHON, str(made)], env | {"RABBITMQ_URL": "amqp://nobody@127.0.0.1:1/"}, tmp_path):
         until(lambda: health(port), tmp_path / "log")
         assert health(port)["service"] == "ordering"

@@ -98,9 +98,11 @@ async def test_nothing_is_marked_that_the_broker_did_not_take(deps: Deps, broker
     with pytest.raises(Unavailable):
         await relay(deps.db, broker).relay_batch()
     assert await outbox.select_lag_s(deps.db) > 0
+    assert await outbox.count_unpublished(deps.db) > 0
     await drain(relay(deps.db, broker))
     assert told_of(order_id, [message.body for message in broker.taken]) == LIFE
     assert await outbox.select_lag_s(deps.db) == 0
+    assert await outbox.count_unpublished(deps.db) == 0
 
 
 @pytest.mark.parametrize(("step", "copies"), [("relay.claimed", 1), ("relay.published", 2)])

@@ -44,11 +44,20 @@ def prune(connection: sqlite3.Connection, inserts: Inserts, limits: Limits, now_
     if stale:
         _delete(connection, stale[0], horizon_ns)
     elif used_bytes(connection) > limits.max_bytes:
-        _delete(connection, max(KINDS, key=lambda kind: rows(connection, kind) * kind.row_bytes / kind.share), now_ns)
+        greediest = max(KINDS, key=lambda kind: rows(connection, kind) * kind.row_bytes / kind.share)
+        _delete(connection, greediest, now_ns + 1)
     else:
-        return _shrink(connection, limits)
+        return False
     _delete_unused(connection, inserts, now_ns)
     return True
+
+
+def shrink(connection: sqlite3.Connection, limits: Limits) -> None:
+    """Gives some of the free pages back to the disk, where an earlier limit allowed more. In no transaction."""
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    if pages * PAGE_BYTES > limits.max_bytes * OVERSIZE:
+        # As a script: `execute` takes one step of a statement without columns, and each step frees one page.
+        connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
 
 
 def rows(connection: sqlite3.Connection, kind: Kind) -> int:
@@ -82,12 +91,3 @@ def _delete_unused(connection: sqlite3.Connection, inserts: Inserts, now_ns: int
     )
     inserts.sources.forget(min(spans_ns, logs_ns) - SLACK_NS)
     inserts.forget_series(points_ns - SLACK_NS)
-
-
-def _shrink(connection: sqlite3.Connection, limits: Limits) -> bool:
-    """Gives free pages at the end of the file back, where an earlier limit allowed more."""
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    if pages * PAGE_BYTES <= limits.max_bytes * OVERSIZE:
-        return False
-    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-    return bool(connection.execute("PRAGMA page_count").fetchone()[0] < pages)

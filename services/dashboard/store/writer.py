@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from services.dashboard.store.batches import Batch
 from services.dashboard.store.changes import Changes, Kind
 from services.dashboard.store.inserts import Inserts
-from services.dashboard.store.pruning import STEP_ROWS, Limits, prune
+from services.dashboard.store.pruning import STEP_ROWS, Limits, prune, shrink
 from services.defaults.errors import Unavailable
 
 T = TypeVar("T")
@@ -165,6 +165,7 @@ class Writer:
         steps = 1 + sum(len(batch) for batch in batches) // STEP_ROWS
         while steps and self._in_transaction(lambda: prune(self._connection, self._inserts, self._limits, now_ns)):
             steps -= 1
+        shrink(self._connection, self._limits)
         return unplaced
 
     def _in_transaction(self, work: Callable[[], T]) -> T:

@@ -7,15 +7,15 @@ It also costs several times as much.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
-from opentelemetry import metrics, propagate
+from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Link, SpanKind
 
 from services.defaults.logs import scrub
 from services.defaults.telemetry.instruments import latencies
@@ -52,10 +52,15 @@ _meter.create_observable_up_down_counter(
 
 
 class TraceRequests:
-    """Wraps an ASGI application. Baggage that strangers send is dropped at this door."""
+    """Wraps an ASGI application, and goes on with the trace of whoever asks.
 
-    def __init__(self, app: Any) -> None:
+    Where only some are `trusted`, others begin a new trace, linked to theirs: a stranger must neither decide what
+    is kept, nor put a million requests into one trace. Baggage is dropped at this door in any case.
+    """
+
+    def __init__(self, app: Any, trusted: Callable[[str], bool]) -> None:
         self._app = app
+        self._trusted = trusted
         self._carried = {name.encode() for name in propagate.get_global_textmap().fields} - {b"baggage"}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -72,13 +77,14 @@ class TraceRequests:
     def _span(self, scope: Any) -> Iterator[Labels]:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         labels: Labels = {"http.request.method": method, "url.scheme": scope["scheme"]}
-        carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"] if k in self._carried}
-        parent = propagate.extract(carrier, Context())
+        parent, links = self._origin(scope)
         _in_flight.count += 1
         try:
             with (
                 new_scope(),
-                observe(method, SpanKind.SERVER, labels, parent=parent, clock=_clock, labels=labels) as span,
+                observe(
+                    method, SpanKind.SERVER, labels, parent=parent, links=links, clock=_clock, labels=labels
+                ) as span,
             ):
                 if span.is_recording():
                     span.set_attributes(_details(scope))
@@ -94,6 +100,14 @@ class TraceRequests:
                         span.set_status(ERROR)  # why, has been noted by whoever made the answer
         finally:
             _in_flight.count -= 1
+
+    def _origin(self, scope: Any) -> tuple[Context, Sequence[Link]]:
+        carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"] if k in self._carried}
+        theirs = propagate.extract(carrier, Context())
+        if not carrier or self._trusted(scope["client"][0]):
+            return theirs, ()
+        caller = trace.get_current_span(theirs).get_span_context()
+        return Context(), [Link(caller)] if caller.is_valid else ()
 
 
 def note_route(scope: Any, rule: str) -> None:

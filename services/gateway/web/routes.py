@@ -17,6 +17,11 @@ from services.gateway.web.csrf import FIELD, SAFE_METHODS, is_nonce, new_nonce
 from services.gateway.web.formatting import reader_for
 from services.gateway.web.site import Site, Visitor
 
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
 Page = Callable[Concatenate[Site, Visitor, ...], Awaitable[Response]]
 
 
@@ -160,11 +165,8 @@ def _subject() -> str:
 
 def finish(site: Site, response: Response) -> Response:
     """Headers that every page has, and the cookies that this request made."""
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'",
-    )
+    if not any(name == "Content-Security-Policy" for name, _ in response.headers):
+        response.headers.add("Content-Security-Policy", CONTENT_POLICY)
     if "recalled" not in g:
         return response
     written = {cookie.partition("=")[0] for cookie in response.headers.getlist("Set-Cookie")}

@@ -1,0 +1,96 @@
+"""What `make nomad-dev` prepares, as far as it can be seen without Nomad."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from nomad.agents import reserved_ports
+from nomad.cluster import Cluster, serving, write_environment
+from nomad.place import Ports
+from services.apphost.ports import free_ports
+from services.apphost.servers.consul import find_consul
+from tests.nomad.hcl import ROOT, load_jobs, parse
+
+ALL = load_jobs()
+
+
+def dev(state: Path, path: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nomad.dev", "--state", str(state)]
+    return subprocess.run(
+        command, cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    result = dev(tmp_path / "state", str(tmp_path))
+    assert result.returncode == 2
+    assert "These programs are not on PATH: nomad" in result.stdout
+    assert ("consul" in result.stdout.splitlines()[1]) == (find_consul() is None)
+
+
+def test_a_folder_is_one_shop_s(tmp_path: Path) -> None:
+    file = str(tmp_path / "lock")
+    holder = f"import fcntl; f = open({file!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    command = [sys.executable, "-c", holder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        result = dev(tmp_path, os.environ["PATH"])
+        process.communicate(b"\n")
+    assert (result.returncode, "already runs from" in result.stdout) == (2, True)
+
+
+def test_a_port_of_somebody_else_is_left_to_them() -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        taken: int = somebody.getsockname()[1]
+        chosen = Ports.usual(Ports(ingress=taken))
+    assert chosen.ingress != taken
+    ports = [*chosen.of_agents(), *chosen.of_jobs()]
+    assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize(
+    ("half", "also", "but", "words"),
+    [
+        ((20, 25), [], [], "20-25"),
+        ((20, 25), [7, 30], [], "7,30,20-25"),
+        ((20, 25), [], [22], "20-21,23-25"),
+        ((20, 25), [], [20, 25, 19, 26], "21-24"),
+        ((20, 25), [], [22, 23], "20-21,24-25"),
+    ],
+)
+def test_clients_reserve_ports_in_words_of_nomad(
+    half: tuple[int, int], also: list[int], but: list[int], words: str
+) -> None:
+    assert reserved_ports(half, also=also, but=but) == words
+
+
+def test_the_environment_names_only_what_jobs_declare(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, tmp_path, Ports(ingress=1))
+    write_environment(cluster)
+    text = cluster.environment.read_text()
+    given = parse(text)
+    assert set(given) <= {variable for job in ALL.values() for variable in job.variables}
+    assert [line.split()[0] for line in text.splitlines() if not line.startswith("#")] == list(given)
+    assert (given["ingress_port"], given["environment"]) == (1, "development")
+
+
+def test_files_of_releases_are_served(tmp_path: Path) -> None:
+    (tmp_path / "gateway-1.pex").write_bytes(b"built")
+    (port,) = free_ports(1)
+    with serving(tmp_path, port):
+        with urlopen(f"http://127.0.0.1:{port}/gateway-1.pex", timeout=5) as answer:
+            assert answer.read() == b"built"
+        with pytest.raises(HTTPError) as refusal:
+            urlopen(f"http://127.0.0.1:{port}/gateway-2.pex", timeout=5)
+        refusal.value.close()
