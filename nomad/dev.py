@@ -22,6 +22,7 @@ from typing import Final
 from nomad.agents import say
 from nomad.cluster import Cluster, running_cluster
 from nomad.place import POLL_S, ROOT, Ports
+from services.apphost.audit.read import PAYMENTS_BOOKS
 from services.apphost.errors import ApphostError
 from services.apphost.process import Command, start
 from services.apphost.state import LOCK, RUNNING, write_running
@@ -82,12 +83,20 @@ def _serve(cluster: Cluster, release: str, stop: threading.Event) -> int:
         return 0
     if code != 0:
         return 1
+    _link_books(cluster)
     facts = {"ready": True, "pids": {}, "urls": cluster.urls(), "ports": dataclasses.asdict(cluster.ports)}
     write_running(cluster.state, facts)
     say(_welcome(cluster))
     stop.wait()
     say("stopping: each service drains first")
     return 0
+
+
+def _link_books(cluster: Cluster) -> None:
+    """The payment provider's, where the audit looks for them."""
+    link = cluster.state / PAYMENTS_BOOKS
+    if not link.is_symlink():
+        link.symlink_to(cluster.volumes / "payments" / PAYMENTS_BOOKS)
 
 
 def _welcome(cluster: Cluster) -> str:

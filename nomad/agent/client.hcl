@@ -8,17 +8,6 @@ client {
   enabled          = true
   max_kill_timeout = "120s" # the default of 30 s would cut the services' drain short
 
-  # What the exec driver shows a task of the machine: the defaults, and the releases.
-  chroot_env = {
-    "/bin"            = "/bin"
-    "/etc"            = "/etc"
-    "/lib"            = "/lib"
-    "/lib64"          = "/lib64"
-    "/sbin"           = "/sbin"
-    "/usr"            = "/usr"
-    "/opt/ticketflow" = "/opt/ticketflow"
-  }
-
   host_volume "ticketflow-postgres" {
     path = "/srv/ticketflow/postgres"
   }

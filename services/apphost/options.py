@@ -28,7 +28,7 @@ def read_options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--state", type=Path, default=CHECKOUT / ".ticketflow", help="the folder that keeps everything")
     up = parser.add_argument_group("up")
     up.add_argument("--without", action="append", default=[], metavar="PART", help="all but this one; may be repeated")
-    up.add_argument("--instances", type=_between(1, 4), default=1, help="of each service that there may be several of")
+    up.add_argument("--instances", type=_between(1, 4), default=1, help="of each service that may have several (1-4)")
     up.add_argument("--free-ports", action="store_true", help="any free ports instead of the usual ones")
     up.add_argument("--volatile", action="store_true", help="skip fsync: faster, not safe in a power cut")
     audit = parser.add_argument_group("audit")

@@ -54,11 +54,10 @@ class Part:
 
 
 def choose(parts: Iterable[Part], wanted: Sequence[str] = (), without: Collection[str] = ()) -> tuple[Part, ...]:
-    """The wanted parts and everything they need, directly or not; all parts when none is named. A service's name
-    stands for each of its instances.
+    """The wanted parts and everything they need, directly or not; all parts when none is named.
 
-    A need that no part answers, or only one that is left out, falls away; so does, from ``after``, what nobody
-    wants. Raises ApphostError for a name that is no part's.
+    A service's name stands for each of its instances. A need that no part answers, or only one that is left out,
+    falls away; so does, from ``after``, what nobody wants. Raises ApphostError for a name that is no part's.
     """
     known = {part.name: part for part in parts}
     if unknown := [name for name in (*wanted, *without) if name not in known]:

@@ -107,11 +107,19 @@ def is_local(host: str) -> bool:
 
 
 def _check_site(access: Access) -> None:
-    if access.open and not is_local(urlsplit(f"//{request.host}").hostname or ""):
+    if access.open and not is_local(_name(f"//{request.host}")):
         raise Forbidden("This dashboard answers to the names of this machine only, such as localhost.")
     origin = request.headers.get("Origin", "")
-    if request.method not in SAFE_METHODS and origin and urlsplit(origin).netloc != request.host:
+    if request.method not in SAFE_METHODS and origin and origin.partition("://")[2] != request.host:
         raise Forbidden("This request came from another site. Nothing was done.")
+
+
+def _name(address: str) -> str:
+    """The host's name in an address; empty where it is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _to_form() -> Response:

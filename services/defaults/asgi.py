@@ -8,6 +8,8 @@ from typing import Any, Final
 from services.defaults.deadline import DEADLINE_HEADER, deadline_scope, parse_deadline
 
 HEAR_OUT_S: Final = 2.0
+MERE_LOOKS: Final = frozenset({"GET", "HEAD"})
+BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class DeadlineMiddleware:
@@ -34,6 +36,9 @@ class HearOutMiddleware:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("method") in MERE_LOOKS and BODY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)  # there is nothing to hear
+            return
         heard = asyncio.Event()
 
         async def listen() -> Any:

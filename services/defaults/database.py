@@ -256,9 +256,9 @@ def _place(url: str) -> dict[str, Any]:
     """Which database this is, as its spans tell."""
     parts = urlsplit(url)
     return {
+        "db.system.name": "postgresql",
         "db.namespace": parts.path.strip("/"),
         "server.address": parts.hostname or "",
-        "server.port": parts.port or 5432,
     }
 
 

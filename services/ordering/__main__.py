@@ -10,7 +10,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 
 from protos.catalog_grpc import CatalogStub
 from services.defaults import database
-from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer, TokenVerifier
+from services.defaults.auth import TokenVerifier
 from services.defaults.database import open_database
 from services.defaults.discovery import open_discovery
 from services.defaults.health import Health
@@ -20,7 +20,7 @@ from services.defaults.run import main, serve_http
 from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
 from services.ordering.app import Edge, create_app
-from services.ordering.catalog import GrpcCatalog
+from services.ordering.catalog import GrpcCatalog, service_token
 from services.ordering.crash import crash_at
 from services.ordering.gauges import OutboxGauge
 from services.ordering.provider import HttpPaymentProvider
@@ -30,7 +30,6 @@ from services.ordering.service.deps import Deps
 from services.ordering.settings import Settings
 
 MODELS = "services.ordering.models"
-SERVICE_TOKEN_S = 360  # half of it, when it is renewed, is longer than clocks may be apart
 
 
 async def serve() -> None:
@@ -45,7 +44,7 @@ async def serve() -> None:
         probe = await enter(open_grpc_client("catalog", found, HealthStub))
         payments = await enter(open_http_client("payments", found))
         provider = HttpPaymentProvider(payments, s.payments_api_key, timeout_s=s.payments_timeout_s)
-        catalog = GrpcCatalog(channel, probe, _service_token(s))
+        catalog = GrpcCatalog(channel, probe, service_token(s.service_token_secret, s.jwt_issuer))
         deps = Deps(
             db=db,
             catalog=catalog,
@@ -66,18 +65,6 @@ async def serve() -> None:
 
 async def migrate() -> None:
     await database.migrate(load(MigrationSettings, os.environ).database_url, MODELS)
-
-
-def _service_token(s: Settings) -> ServiceToken:
-    """What we show the catalog."""
-    issuer = TokenIssuer(
-        secret=s.service_token_secret,
-        issuer=s.jwt_issuer,
-        audience="catalog",
-        lifetime_s=SERVICE_TOKEN_S,
-        typ=SERVICE_TOKEN_TYPE,
-    )
-    return ServiceToken(issuer, "ordering")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from protos import catalog_pb2
 from protos.catalog_grpc import CatalogStub
-from services.defaults.auth import ServiceToken
+from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer
 from services.defaults.errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from services.defaults.resilience import GrpcClient
 from services.ordering.domain import Concert, Hold, Line, Ticket, Wanted
 
 PING_TIMEOUT_S: Final = 0.9  # within the second that a health check has
+TOKEN_S: Final = 360  # half of it, after which it is renewed, is longer than clocks may be apart
 
 
 class Catalog(Protocol):
@@ -34,6 +35,12 @@ class Catalog(Protocol):
 
     async def release(self, order_id: UUID) -> None:
         """Frees the order's tickets, held or sold."""
+
+
+def service_token(secret: str, issuer: str) -> ServiceToken:
+    """What we show the catalog, signed with the key that it shares with us."""
+    tokens = TokenIssuer(secret=secret, issuer=issuer, audience="catalog", lifetime_s=TOKEN_S, typ=SERVICE_TOKEN_TYPE)
+    return ServiceToken(tokens, "ordering")
 
 
 class GrpcCatalog:

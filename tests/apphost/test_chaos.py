@@ -67,6 +67,14 @@ async def test_what_does_not_come_back_is_a_fault(tmp_path: Path, monkeypatch: p
     assert chaos.faults == ["redis did not come back"]
 
 
+async def test_a_sale_that_is_slow_is_struck_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos_module, "LATEST_S", 0.1)
+    async with controlled(tmp_path, server("redis")):
+        chaos, _ = make_chaos(tmp_path, ["redis"])
+        await chaos.run(asyncio.Event())
+    assert [outage.part for outage in chaos.outages] == ["redis"]
+
+
 async def test_a_middle_that_never_comes_is_a_fault(tmp_path: Path) -> None:
     chaos, _ = make_chaos(tmp_path, ["redis"])
     assert chaos.faults == ["nothing was killed: the sale never came to its middle"]

@@ -43,7 +43,8 @@ from tests.bench.telemetry import RECEIVER, compare_modes
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / ".ticketflow" / "bench.json"
-SECTIONS = ("start", "memory", "browsing", "hops", "orders", "steady", "statements", "telemetry")
+ALONE = ("memory", "browsing", "hops", "orders", "steady", "statements")  # with telemetry off
+SECTIONS = ("start", *ALONE, "telemetry")
 SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
 STEADY_S = int(os.environ.get("BENCH_STEADY_S", "120"))
 TELEMETRY_S = int(os.environ.get("BENCH_TELEMETRY_S", "20"))
@@ -87,8 +88,9 @@ def measure(state: Path, sections: Sequence[str], result: dict[str, Any]) -> Non
     """Adds to `result` what the sections find."""
     if "start" in sections:
         result["start_s"] = {"first": start_s(state), "second": start_s(state)}
-    with running_system(state / "system", without=[RECEIVER]) as system:
-        result |= measure_running(system, state, sections)
+    if set(ALONE) & set(sections):
+        with running_system(state / "system", without=[RECEIVER]) as system:
+            result |= measure_running(system, state, sections)
     if "telemetry" in sections:
         modes = compare_modes(state / "system", TELEMETRY_S, orders_per_s=ORDERS_PER_S, reads_per_s=READS_PER_S)
         result["telemetry"] = {name: dataclasses.asdict(steady) for name, steady in modes.items()}

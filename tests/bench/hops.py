@@ -16,10 +16,9 @@ from grpclib.health.v1.health_grpc import HealthStub
 from protos.catalog_grpc import CatalogStub
 from services.apphost.state import SECRETS
 from services.apphost.system import System
-from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer
 from services.defaults.discovery import Endpoint, StaticDiscovery
 from services.defaults.resilience import open_grpc_client
-from services.ordering.catalog import GrpcCatalog
+from services.ordering.catalog import GrpcCatalog, service_token
 from services.ordering.domain import Wanted
 from tests.bench.orders import make_concerts
 from tests.integration.shop import Shop, open_shop, order_input
@@ -61,16 +60,9 @@ async def _place_at_ordering(shop: Shop, ordering: str, concert: dict[str, Any])
 async def _catalog(system: System) -> AsyncIterator[GrpcCatalog]:
     """The catalog as ordering calls it."""
     secret = json.loads((system.state / SECRETS).read_text())["service_token"]
-    issuer = TokenIssuer(
-        secret=secret,
-        issuer="https://ticketflow.test",
-        audience="catalog",
-        lifetime_s=360,
-        typ=SERVICE_TOKEN_TYPE,
-    )
     found = StaticDiscovery({"catalog": [Endpoint.parse(system.urls["catalog"])]})
     async with (
         open_grpc_client("catalog", found, CatalogStub) as client,
         open_grpc_client("catalog", found, HealthStub) as probe,
     ):
-        yield GrpcCatalog(client, probe, ServiceToken(issuer, "ordering"))
+        yield GrpcCatalog(client, probe, service_token(secret, "https://ticketflow.test"))

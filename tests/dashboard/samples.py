@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.dashboard.domain.kinds import Severity, SpanKind
 from services.dashboard.parts import Dependency, Health, Part
 from services.dashboard.queues import DeadLetter, Queue
 from services.dashboard.store.rows import (
@@ -20,10 +21,8 @@ from services.dashboard.store.rows import (
     OrderStory,
     Plot,
     ServiceMap,
-    Severity,
     Source,
     Span,
-    SpanKind,
     StoreStats,
     Trace,
     TraceSummary,

@@ -14,9 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from services.dashboard.ingest.logs import decode_logs
-from services.dashboard.ingest.metrics import decode_metrics
-from services.dashboard.ingest.spans import decode_spans
+from services.dashboard.ingest.intake import SIGNALS
 from services.dashboard.store import Store
 
 SECOND_NS = 1_000_000_000
@@ -110,9 +108,5 @@ def metrics(*sent: Metric, service: str = "ordering", instance: str = "one") -> 
 async def keep(store: Store, *requests: Message, now_ns: int = NOW_NS) -> None:
     """Keeps what the requests hold, as the receivers do."""
     for request in requests:
-        if isinstance(request, ExportTraceServiceRequest):
-            await store.writer.submit(decode_spans(request, now_ns), "spans")
-        elif isinstance(request, ExportLogsServiceRequest):
-            await store.writer.submit(decode_logs(request, now_ns), "logs")
-        elif isinstance(request, ExportMetricsServiceRequest):
-            await store.writer.submit(decode_metrics(request, now_ns), "points")
+        signal = next(signal for signal in SIGNALS if isinstance(request, signal.request))
+        await store.writer.submit(signal.decode(request.SerializeToString(), now_ns), signal.kind)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -44,13 +45,25 @@ from tests.dashboard.support import (
 )
 
 
+def read_spans(request: Message) -> Batch:
+    return decode_spans(request.SerializeToString(), NOW_NS)
+
+
+def read_logs(request: Message) -> Batch:
+    return decode_logs(request.SerializeToString(), NOW_NS)
+
+
+def read_metrics(request: Message) -> Batch:
+    return decode_metrics(request.SerializeToString(), NOW_NS)
+
+
 def test_a_span_keeps_all_that_it_says() -> None:
     sent = span(2, parent=1, kind=Span.SPAN_KIND_CLIENT, error=True, db__system__name="postgresql", ok=True, n=7, x=0.5)
     sent.status.message = "refused"
     sent.events.add(name="retry", time_unix_nano=NOW_NS, attributes=pairs(attempt=2))
     sent.links.add(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=pairs(why="batch"))
     sent.links.add(trace_id=b"short", span_id=b"s" * 8)
-    batch = decode_spans(spans(sent), NOW_NS)
+    batch = read_spans(spans(sent))
     (row,) = batch.spans
     assert (row.service, row.name, row.message, row.peer, row.error) == (
         "ordering",
@@ -81,13 +94,13 @@ def test_a_span_keeps_all_that_it_says() -> None:
 def test_a_system_without_spans_of_its_own_is_known_by_its_callers(
     kind: Span.SpanKind.ValueType, attributes: dict[str, Any], peer: str
 ) -> None:
-    (row,) = decode_spans(spans(span(1, kind=kind, **attributes)), NOW_NS).spans
+    (row,) = read_spans(spans(span(1, kind=kind, **attributes))).spans
     assert row.peer == peer
 
 
 def test_orders_are_read_from_spans_and_logs_each_by_its_convention() -> None:
-    (row,) = decode_spans(spans(span(1, ticketflow__order__id="o-1", ticketflow__order__number="TF-1")), NOW_NS).spans
-    (line,) = decode_logs(logs(log("placed", order_id="o-1", order_number="TF-1")), NOW_NS).logs
+    (row,) = read_spans(spans(span(1, ticketflow__order__id="o-1", ticketflow__order__number="TF-1"))).spans
+    (line,) = read_logs(logs(log("placed", order_id="o-1", order_number="TF-1"))).logs
     assert (row.order_id, row.order_number) == (line.order_id, line.order_number) == ("o-1", "TF-1")
 
 
@@ -96,41 +109,41 @@ def test_a_span_without_ids_is_rejected_and_the_others_are_kept(broken: dict[str
     bad = span(2)
     for name, given in broken.items():
         setattr(bad, name, given)
-    batch = decode_spans(spans(span(1), bad), NOW_NS)
+    batch = read_spans(spans(span(1), bad))
     assert (len(batch.spans), batch.rejected, batch.reason) == (1, 1, "a span has no ids")
 
 
 def test_a_parent_that_is_no_id_is_none() -> None:
     sent = span(1)
     sent.parent_span_id = b"odd"
-    assert decode_spans(spans(sent), NOW_NS).spans[0].parent_id == b""
+    assert read_spans(spans(sent)).spans[0].parent_id == b""
 
 
 @pytest.mark.parametrize("time_ns", [0, NOW_NS + FUTURE_NS + 1, 2**63, 2**64 - 1])
 def test_a_time_that_is_none_becomes_the_time_of_arrival(time_ns: int) -> None:
     sent = span(1)
     sent.start_time_unix_nano = sent.end_time_unix_nano = time_ns
-    (row,) = decode_spans(spans(sent), NOW_NS).spans
+    (row,) = read_spans(spans(sent)).spans
     assert row.start_ns == row.end_ns == NOW_NS
-    assert decode_logs(logs(log("x", time_ns=time_ns)), NOW_NS).logs[0].time_ns == NOW_NS
+    assert read_logs(logs(log("x", time_ns=time_ns))).logs[0].time_ns == NOW_NS
 
 
 def test_a_span_that_ends_before_it_begins_takes_no_time() -> None:
-    (row,) = decode_spans(spans(span(1, start_ns=NOW_NS, duration_ns=-5)), NOW_NS).spans
+    (row,) = read_spans(spans(span(1, start_ns=NOW_NS, duration_ns=-5))).spans
     assert row.end_ns == row.start_ns
 
 
 def test_too_many_attributes_are_cut_off_and_counted() -> None:
     sent = span(1)
     sent.attributes.extend(KeyValue(key=f"k{number}", value=AnyValue(int_value=number)) for number in range(1000))
-    batch = decode_spans(spans(sent, span(2)), NOW_NS)
+    batch = read_spans(spans(sent, span(2)))
     assert len(json.loads(batch.spans[0].attributes)) == MAX_ATTRIBUTES
     assert batch.spans[0].dropped == 1000 - MAX_ATTRIBUTES
     assert batch.shortened == 1
 
 
 def test_of_a_long_value_beginning_and_end_stay() -> None:
-    batch = decode_spans(spans(span(1, stack="begin" + "x" * 10_000_000 + "end")), NOW_NS)
+    batch = read_spans(spans(span(1, stack="begin" + "x" * 500_000 + "end")))
     kept = json.loads(batch.spans[0].attributes)["stack"]
     assert (kept[:5], kept[-3:], len(kept)) == ("begin", "end", MAX_VALUE_CHARS)
     assert batch.shortened == 1
@@ -151,7 +164,7 @@ def test_of_a_long_value_beginning_and_end_stay() -> None:
 def test_values_as_json_knows_them(value: AnyValue, kept: Any) -> None:
     sent = span(1)
     sent.attributes.add(key="value").value.CopyFrom(value)
-    (row,) = decode_spans(spans(sent), NOW_NS).spans
+    (row,) = read_spans(spans(sent)).spans
     assert json.loads(row.attributes)["value"] == kept
 
 
@@ -163,7 +176,7 @@ def test_deep_and_wide_values_are_cut() -> None:
     sent = span(1)
     sent.attributes.add(key="deep").value.CopyFrom(deep)
     sent.attributes.add(key="wide").value.CopyFrom(wide)
-    batch = decode_spans(spans(sent), NOW_NS)
+    batch = read_spans(spans(sent))
     kept = json.loads(batch.spans[0].attributes)
     assert "bottom" not in str(kept["deep"])
     assert len(kept["wide"]) == MAX_VALUE_CHARS
@@ -171,20 +184,33 @@ def test_deep_and_wide_values_are_cut() -> None:
 
 
 def test_texts_hold_no_nul_where_sqlite_would_stop_at_it() -> None:
-    (row,) = decode_spans(spans(span(1, name="a\0b", ticketflow__order__number="TF\0-1")), NOW_NS).spans
+    (row,) = read_spans(spans(span(1, name="a\0b", ticketflow__order__number="TF\0-1"))).spans
     assert (row.name, row.order_number) == ("a\ufffdb", "TF-1")
-    assert decode_logs(logs(log("a\0b")), NOW_NS).logs[0].body == "a\ufffdb"
+    assert read_logs(logs(log("a\0b"))).logs[0].body == "a\ufffdb"
 
 
 def test_what_is_beyond_the_most_of_one_request_is_rejected() -> None:
-    batch = decode_logs(logs(*[log("x")] * (MAX_ROWS + 5)), NOW_NS)
+    batch = read_logs(logs(*[log("x")] * (MAX_ROWS + 5)))
     assert (len(batch.logs), batch.rejected) == (MAX_ROWS, 5)
+
+
+def test_what_is_too_large_is_rejected_unread_and_the_rest_is_kept() -> None:
+    batch = read_spans(spans(span(1, body="x" * 10_000_000), span(2)))
+    assert (len(batch.spans), batch.rejected) == (1, 1)
+    assert "bytes" in batch.reason
+
+
+def test_a_million_attributes_are_rejected_unread() -> None:
+    sent = span(1)
+    sent.attributes.extend([KeyValue(key="k")] * 1_000_000)
+    batch = read_spans(spans(sent))
+    assert (len(batch.spans), batch.rejected) == (0, 1)
 
 
 def test_a_nameless_sender() -> None:
     request = logs(log("x"))
     request.resource_logs[0].ClearField("resource")
-    batch = decode_logs(request, NOW_NS)
+    batch = read_logs(request)
     assert batch.logs[0].service == "unknown_service"
 
 
@@ -192,7 +218,7 @@ def test_a_log_record_keeps_all_that_it_says() -> None:
     sent = log("paid", severity=13, trace_id=TRACE_ID, amount=98)
     sent.span_id = (7).to_bytes(8, "big")
     sent.event_name = "order.paid"
-    (row,) = decode_logs(logs(sent), NOW_NS).logs
+    (row,) = read_logs(logs(sent)).logs
     assert (row.body, row.severity, row.severity_text) == ("paid", 13, "INFO")
     assert json.loads(row.attributes) == {"amount": 98, "event.name": "order.paid"}
     assert (row.trace_id, row.span_id) == (bytes.fromhex(TRACE_ID), (7).to_bytes(8, "big"))
@@ -201,13 +227,13 @@ def test_a_log_record_keeps_all_that_it_says() -> None:
 def test_a_log_record_without_time_has_that_of_its_observation() -> None:
     sent = LogRecord(observed_time_unix_nano=NOW_NS - 5)
     sent.body.kvlist_value.values.extend(pairs(a=1))
-    (row,) = decode_logs(logs(sent), NOW_NS).logs
+    (row,) = read_logs(logs(sent)).logs
     assert (row.time_ns, row.body, row.trace_id) == (NOW_NS - 5, '{"a":1}', None)
 
 
 @pytest.mark.parametrize("severity", [-3, 25, 2**31 - 1])
 def test_a_severity_that_is_none_is_unknown(severity: int) -> None:
-    assert decode_logs(logs(log("x", severity=severity)), NOW_NS).logs[0].severity == 0
+    assert read_logs(logs(log("x", severity=severity))).logs[0].severity == 0
 
 
 def histogram(**point: Any) -> Metric:
@@ -216,7 +242,7 @@ def histogram(**point: Any) -> Metric:
 
 
 def decode(*sent: Metric) -> Batch:
-    return decode_metrics(metrics(*sent), NOW_NS)
+    return read_metrics(metrics(*sent))
 
 
 def test_every_kind_of_metric_has_its_series() -> None:
@@ -296,5 +322,5 @@ def test_exemplars_lead_to_traces() -> None:
 def test_a_metric_of_nobody_is_kept_too() -> None:
     request = ExportMetricsServiceRequest()
     request.resource_metrics.add().scope_metrics.add().metrics.add(name="m").gauge.data_points.add(as_int=1)
-    batch = decode_metrics(request, NOW_NS)
+    batch = read_metrics(request)
     assert [row.service for row in batch.series.values()] == ["unknown_service"]

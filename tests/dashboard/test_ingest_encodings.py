@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from services.dashboard.ingest.encodings import Encoding, Malformed, TooLarge, inflate, parse
+from services.dashboard.ingest.encodings import Encoding, Malformed, TooLarge, inflate, to_protobuf
 from services.dashboard.ingest.intake import SIGNALS, Signal
 from services.dashboard.store.batches import Batch
 from tests.dashboard.support import NOW_NS, TRACE_ID, log, logs, metrics, span, spans
@@ -31,7 +31,7 @@ SAMPLES["points"].resource_metrics[0].scope_metrics[0].metrics.add(name="m").sum
 def read(signal: Signal, body: bytes, encoding: Encoding) -> Batch | None:
     """What is read of a body; None where it is refused in one of the ways that are."""
     try:
-        return signal.decode(parse(body, encoding, signal.request, max_bytes=MAX_BYTES), NOW_NS)
+        return signal.decode(to_protobuf(body, encoding, signal.request, max_bytes=MAX_BYTES), NOW_NS)
     except (Malformed, TooLarge):
         return None
 
@@ -120,7 +120,7 @@ def test_a_bomb_is_not_inflated_beyond_the_limit(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("as_json", [False, True])
 def test_what_is_too_large_is_refused_before_it_is_parsed(as_json: bool) -> None:
     with pytest.raises(TooLarge):
-        parse(b"{" * 1001, Encoding(json=as_json), ExportTraceServiceRequest, max_bytes=1000)
+        to_protobuf(b"{" * 1001, Encoding(json=as_json), ExportTraceServiceRequest, max_bytes=1000)
 
 
 JSON_SPAN = {
@@ -178,4 +178,11 @@ def test_json_with_a_bad_id_loses_that_span_at_most(trace_id: Any) -> None:
 )
 def test_json_that_is_no_message_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
-        parse(body, Encoding(json=True), ExportTraceServiceRequest, max_bytes=MAX_BYTES)
+        to_protobuf(body, Encoding(json=True), ExportTraceServiceRequest, max_bytes=MAX_BYTES)
+
+
+@pytest.mark.parametrize("piece", [b"{},", b"[],", b"0,"])
+def test_json_of_very_many_values_is_refused_before_it_is_read(piece: bytes) -> None:
+    body = b'{"resourceSpans":[' + piece * 200_001 + b"0]}"
+    with pytest.raises(TooLarge):
+        to_protobuf(body, Encoding(json=True), ExportTraceServiceRequest, max_bytes=100_000_000)

@@ -54,15 +54,23 @@ async def export(channel: Channel, signal: Signal, request: Any, **options: Any)
     return await method(request, timeout=TIMEOUT_S, **options)
 
 
-async def export_bytes(channel: Channel, signal: Signal, body: bytes, *, compressed: bool = False) -> Any:
-    """Sends a message as it is, or gzip's work, as gRPC frames it."""
+async def export_bytes(
+    channel: Channel,
+    signal: Signal,
+    body: bytes,
+    *,
+    compressed: bool = False,
+    announced: int | None = None,
+    end: bool = True,
+) -> Any:
+    """Sends a message as it is, or gzip's work, as gRPC frames it; or only says that one of some length will come."""
     path = f"/{signal.service}/Export"
     async with channel.request(
         path, Cardinality.UNARY_UNARY, signal.request, signal.response, timeout=TIMEOUT_S
     ) as call:
         await call.send_request()
-        prefix = bytes([compressed]) + len(body).to_bytes(4, "big")
-        await call._stream.send_data(prefix + body, end_stream=True)
+        prefix = bytes([compressed]) + (announced or len(body)).to_bytes(4, "big")
+        await call._stream.send_data(prefix + body, end_stream=end)
         call._send_message_done = call._end_done = True
         return await call.recv_message()
 
@@ -127,6 +135,17 @@ async def test_more_than_there_is_room_for_is_told_to_come_again(intake: Intake,
     assert (error.status, retries) == (Status.UNAVAILABLE, [1])
     stats = await store.stats()
     assert (stats.refused, stats.logs.rows) == (1, 1)
+
+
+async def test_a_message_that_does_not_come_takes_up_no_room_for_long(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.dashboard.ingest.grpc.BODY_TIMEOUT_S", 0.01)
+    async with receiving(intake) as channel:
+        error = await refusal(export_bytes(channel, LOGS, b"", announced=MAX_BODY_BYTES, end=False))
+        assert error.status is Status.UNAVAILABLE
+        with intake.budget.held(6 * MAX_BODY_BYTES) as granted:
+            assert granted
 
 
 async def test_from_afar_the_token_is_needed(intake: Intake) -> None:

@@ -180,3 +180,10 @@ async def test_from_afar_the_token_is_needed(intake: Intake) -> None:
     assert (await post(app, "/v1/logs", b"", far | {"Authorization": "Bearer wrong"})).status_code == 401
     assert (await post(app, "/v1/logs", b"", far | {"Authorization": f"Bearer {token}"})).status_code == 200
     assert (await app.test_client().get("/health", headers=far)).status_code == 200
+
+
+async def test_whoever_has_no_token_takes_up_no_room(intake: Intake) -> None:
+    app = create_otlp_app(intake, Access("t" * 32), Health("dashboard", "test", {}))
+    with intake.budget.held(6 * MAX_BODY_BYTES):
+        answer = await post(app, "/v1/logs", logs(log("x")).SerializeToString(), PROTOBUF)
+    assert answer.status_code == 401

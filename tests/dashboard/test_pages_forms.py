@@ -44,6 +44,12 @@ async def test_a_server_is_asked_about_first() -> None:
     assert 'action="/resources/ordering/stop">' in html
 
 
+async def test_the_dashboard_warns_before_it_ends_itself() -> None:
+    own = samples.part(name="dashboard", service="dashboard")
+    html = await Desk(control=FakeControl(found=[own])).page("/")
+    assert 'data-ask="Freeze dashboard? It is what you are looking at' in html
+
+
 async def test_a_server_of_somebody_else_has_no_buttons() -> None:
     html = await Desk(control=FakeControl(found=[samples.part(managed=False)])).page("/")
     assert "/resources/ordering/stop" not in html

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.dashboard.domain.kinds import Severity
 from services.dashboard.store import Store
-from services.dashboard.store.rows import LogQuery, Severity
+from services.dashboard.store.rows import LogQuery
 from services.defaults.errors import Invalid
 from tests.dashboard.support import NOW_NS, SECOND_NS, TRACE_ID, keep, log, logs, span, spans
 

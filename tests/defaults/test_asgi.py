@@ -16,7 +16,9 @@ PARTS = [
 ]
 
 
-async def exchange(status: int, parts: list[dict[str, Any]]) -> tuple[list[Any], int]:
+async def exchange(
+    status: int, parts: list[dict[str, Any]], method: str = "POST", headers: tuple[Any, ...] = ()
+) -> tuple[list[Any], int]:
     """What is sent by an application that answers at once and reads beside it, and how much had arrived by then."""
     inbox: asyncio.Queue[Any] = asyncio.Queue()
     sent, arrived = [], 0
@@ -37,13 +39,18 @@ async def exchange(status: int, parts: list[dict[str, Any]]) -> tuple[list[Any],
 
     for part in parts:
         inbox.put_nowait(part)
-    await HearOutMiddleware(app)({"type": "http"}, inbox.get, send)
+    await HearOutMiddleware(app)({"type": "http", "method": method, "headers": headers}, inbox.get, send)
     message, heard = sent[0]
     return message["headers"], heard
 
 
 async def test_a_refusal_waits_until_the_body_has_arrived() -> None:
     assert await exchange(413, PARTS) == ([], 2)
+
+
+@pytest.mark.parametrize(("headers", "heard"), [((), 0), (((b"content-length", b"2"),), 2)])
+async def test_a_mere_look_has_no_body_to_wait_for_unless_it_says_so(headers: tuple[Any, ...], heard: int) -> None:
+    assert await exchange(404, PARTS, "GET", headers) == ([], heard)
 
 
 async def test_a_good_answer_waits_for_nothing() -> None:

@@ -31,7 +31,7 @@ from services.defaults.telemetry import (
     work_span,
 )
 from services.defaults.telemetry.metering import may_read_metrics
-from services.defaults.telemetry.scope import FactsProcessor, known_facts
+from services.defaults.telemetry.scope import known_facts
 from services.defaults.telemetry.server import TraceRequests, note_route
 from services.defaults.telemetry.spans import judge, summarise
 
@@ -50,7 +50,6 @@ class Recorded(InMemorySpanExporter):
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     exporter, provider = Recorded(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(FactsProcessor())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(spans, "tracer", provider.get_tracer("test"))
     yield exporter

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.integration
 
 SERVICES: Final = ("gateway", "catalog", "identity", "ordering", "payments", "notifications", "mailbox")
 LOGIN: Final = f"mutation($input: LoginInput!) {{ login(input: $input) {{ {SESSION} }} }}"
+PLACE: Final = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { id } }"
 CANCEL: Final = "mutation($id: ID!) { cancelOrder(id: $id) { status } }"
 DECLINED: Final = {"number": "4000000000000002", "expiry": "11/39", "cvc": "731"}
 
@@ -87,6 +89,7 @@ METRICS: Final = (
     ("identity", "logins.refused", "{login}"),
     ("ordering", "orders.placed", "{order}"),
     ("ordering", "orders.confirmed", "{order}"),
+    ("ordering", "orders.refused", "{order}"),
     ("ordering", "orders.cancelled", "{order}"),
     ("ordering", "orders.time_to_pay", "s"),
     ("ordering", "payments.outcomes", "{payment}"),
@@ -154,8 +157,10 @@ async def _log_in(shop: Shop, session: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _buy(shop: Shop) -> dict[str, Any]:
-    """One order declined and cancelled, and one paid: the one that the story is about."""
+    """One order refused, one declined and cancelled, and one paid: the one that the story is about."""
     concert = await shop.concert_on_sale()
+    unknown = {**concert, "tiers": [{"id": str(uuid4())}]}
+    assert (await shop.graphql(PLACE, input=order_input(unknown, 1)))["errors"]
     given_up = await shop.place(concert)
     assert (await shop.pay(given_up["id"], DECLINED))["errors"]
     await shop.data(CANCEL, id=given_up["id"])
@@ -328,6 +333,10 @@ def test_a_log_line_leads_to_its_span_and_names_the_order(story: Story) -> None:
         assert log.attributes["order_number"] == story.order["number"]
 
 
+def test_telemetry_has_nothing_to_complain_of(story: Story) -> None:
+    assert [line for line in story.system.output if '"logger": "opentelemetry' in line] == []
+
+
 def test_no_signal_tells_a_secret(story: Story) -> None:
     marks = story.secrets | {"card": GOOD_CARD["number"], "declined card": DECLINED["number"]}
     told = [sent.body for sent in story.collector.sent] + [line.encode() for line in story.system.output]
@@ -351,8 +360,7 @@ async def test_a_retry_stays_in_its_trace(story: Story) -> None:
         await shop.register()
         concert = await shop.concert_on_sale()
         with story.system.down("mailbox"):
-            query = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { id } }"
-            placed = (await shop.data(query, input=order_input(concert, 1)))["placeOrder"]
+            placed = (await shop.data(PLACE, input=order_input(concert, 1)))["placeOrder"]
             later = Story(story.system, story.collector, placed, {})
             postponed = (
                 "notifications: process order.created.v1",

@@ -69,20 +69,18 @@ class LiveShop:
     def deploy(
         self, release: str, *jobs: str, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        self._publish(release)
         command = self.cluster.deployment(release, *jobs, variables=variables or {})
         return subprocess.run(command, env=self.cluster.env, capture_output=True, text=True, check=False)
 
-    def _publish(self, release: str) -> None:
+    def publish(self, release: str) -> None:
         """The files that were built, under the release's name: it is told by the job which one it is."""
         sums = (self.cluster.dist / "SHA256SUMS").read_text().splitlines()
         built = [line.split() for line in sums if line.endswith(f"-{BUILT}.pex")]
         renamed = [(digest, name.replace(f"-{BUILT}.pex", f"-{release}.pex"), name) for digest, name in built]
         for _, name, source in renamed:
-            if not (self.cluster.dist / name).exists():
-                (self.cluster.dist / name).hardlink_to(self.cluster.dist / source)
+            (self.cluster.dist / name).hardlink_to(self.cluster.dist / source)
         lines = [*sums, *(f"{digest}  {name}" for digest, name, _ in renamed)]
-        (self.cluster.dist / "SHA256SUMS").write_text("\n".join(dict.fromkeys(lines)) + "\n")
+        (self.cluster.dist / "SHA256SUMS").write_text("\n".join(lines) + "\n")
 
     def allocations(self, job: str) -> list[dict[str, Any]]:
         """Those that run, as Nomad lists them."""

@@ -74,7 +74,7 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (rolls_back, "catalog", "canary            = 1", "canary            = 0"),
     (rolls_back, "catalog", "auto_promote      = true", "auto_promote      = false"),
     (rolls_back, "catalog", 'health_check      = "checks"', 'health_check      = "task_states"'),
-    (has_time_to_settle, "identity", 'progress_deadline = "5m"', 'progress_deadline = "2m"'),
+    (has_time_to_settle, "identity", 'progress_deadline = "3m"', 'progress_deadline = "2m"'),
     (has_time_to_settle, "identity", 'min_healthy_time  = "10s"', 'min_healthy_time  = "3m"'),
     (is_checked, "identity", 'path                     = "/health"', 'path                     = "/alive"'),
     (is_checked, "identity", LIVENESS_RESTART, ""),

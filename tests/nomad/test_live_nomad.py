@@ -11,7 +11,9 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
+from urllib.error import HTTPError
 
 import aiohttp
 import pytest
@@ -67,6 +69,7 @@ async def test_a_ticket_is_bought_through_the_ingress_and_its_mail_arrives(shop:
 async def test_rolling_deployments_under_load_fail_no_request(shop: LiveShop) -> None:
     for number in range(ROLLS):
         began, release = time.monotonic(), f"roll-{number}"
+        shop.publish(release)
         async with crowd_at(shop) as crowd:
             # All at once: new callers of old instances, and the other way round.
             results = await asyncio.gather(*(asyncio.to_thread(shop.deploy, release, name) for name in ROLLED))
@@ -82,6 +85,7 @@ async def test_rolling_deployments_under_load_fail_no_request(shop: LiveShop) ->
 async def test_a_broken_release_goes_back_and_the_deployment_says_so(shop: LiveShop) -> None:
     began = time.monotonic()
     before = {each["ID"] for each in shop.allocations("gateway")}
+    shop.publish("broken")
     async with crowd_at(shop) as crowd:
         result = await asyncio.to_thread(shop.deploy, "broken", "gateway", variables={"python": "/bin/false"})
     report("broken release", crowd, began)
@@ -173,15 +177,27 @@ async def test_services_scale_to_three_and_back_under_load(shop: LiveShop) -> No
 async def scale(shop: LiveShop, count: int, *services: str) -> None:
     """Returns once exactly so many instances of each run, and Consul sends callers to them and to no others."""
     for service in services:
-        (group,) = shop.cluster.nomad(f"/v1/job/{service}")["TaskGroups"]
-        body = {"Count": count, "Target": {"Group": group["Name"]}}
-        shop.cluster.nomad(f"/v1/job/{service}/scale", method="PUT", body=body)
+        await until(partial(is_scaling, shop, service, count), 240, f"{service} may be scaled")
 
     def is_scaled(service: str) -> bool:
         passing = shop.registrations(service, passing=True)
         return len(passing) == len(shop.registrations(service)) == len(shop.allocations(service)) == count
 
     await until(lambda: all(map(is_scaled, services)), 240, f"{count} of each of {services}")
+
+
+def is_scaling(shop: LiveShop, service: str, count: int) -> bool:
+    """Whether Nomad takes the wish. It does not while a deployment of the service runs."""
+    (group,) = shop.cluster.nomad(f"/v1/job/{service}")["TaskGroups"]
+    body = {"Count": count, "Target": {"Group": group["Name"]}}
+    try:
+        shop.cluster.nomad(f"/v1/job/{service}/scale", method="PUT", body=body)
+    except HTTPError as refusal:
+        with refusal:
+            if "active deployment" not in refusal.read().decode():
+                raise
+        return False
+    return True
 
 
 def on_node(shop: LiveShop, service: str, node: str) -> bool:

@@ -173,7 +173,7 @@ async def test_a_query_asks_for_what_a_shop_shows_after_a_purchase(system: Syste
             missing = wanted - await shown()
             assert not missing, missing
 
-        await eventually(all_are_shown, within_s=40)
+        await eventually(all_are_shown, within_s=90)
 
 
 def test_recorded_series_are_asked_for_as_they_are_recorded() -> None:

@@ -10,11 +10,11 @@ from grpclib.health.v1.health_grpc import HealthStub
 
 from protos.catalog_grpc import CatalogStub
 from services.defaults.attempts import Policy
-from services.defaults.auth import SERVICE_TOKEN_TYPE, ServiceToken, TokenIssuer, TokenVerifier
+from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenVerifier
 from services.defaults.discovery import Endpoint, StaticDiscovery
 from services.defaults.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Unauthorized, Unavailable
 from services.defaults.resilience import open_grpc_client
-from services.ordering.catalog import GrpcCatalog
+from services.ordering.catalog import GrpcCatalog, service_token
 from services.ordering.domain import Line, Wanted
 from tests.ordering.catalog_server import STARTS_AT, CatalogServer, served
 from tests.ordering.support import CONCERT_ID, SEATED, STANDING, free_port
@@ -31,14 +31,13 @@ def server() -> CatalogServer:
 @pytest.fixture
 async def catalog(server: CatalogServer) -> AsyncIterator[GrpcCatalog]:
     port = free_port()
-    issuer = TokenIssuer(secret=SECRET, issuer=ISSUER, audience="catalog", lifetime_s=60, typ=SERVICE_TOKEN_TYPE)
     discovery = StaticDiscovery({"catalog": [Endpoint("127.0.0.1", port)]})
     async with (
         served(server, port),
         open_grpc_client("catalog", discovery, CatalogStub, Policy(retries=0)) as client,
         open_grpc_client("catalog", discovery, HealthStub, Policy(retries=0)) as probe,
     ):
-        yield GrpcCatalog(client, probe, ServiceToken(issuer, "ordering"))
+        yield GrpcCatalog(client, probe, service_token(SECRET, ISSUER))
 
 
 async def test_ping(catalog: GrpcCatalog) -> None:

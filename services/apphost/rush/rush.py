@@ -128,7 +128,7 @@ async def _let_in(
         async with asyncio.TaskGroup() as group:
             for plan in crowd:
                 group.create_task(visit(plan))
-        if watch.half_gone.is_set():
+        if chaos.outages or watch.half_gone.is_set():
             await striking
     finally:
         for task in beside:

@@ -15,9 +15,10 @@ from grpclib.const import Cardinality, Handler
 from services.dashboard.ingest.encodings import Encoding, Malformed
 from services.dashboard.ingest.intake import SIGNALS, Intake, Signal
 from services.dashboard.token import Access
-from services.defaults.errors import Unauthorized
+from services.defaults.errors import Unauthorized, Unavailable
 from services.defaults.grpc import GrpcServer
 from services.defaults.health import Health
+from services.defaults.http import BODY_TIMEOUT_S
 from services.defaults.run import Background
 
 if TYPE_CHECKING:
@@ -52,9 +53,21 @@ class Receiver:
         with self._intake.budget.held(size) as granted:
             if not granted:
                 self._intake.refuse()
-            body = await stream._stream.recv_data(size) if size else b""
+            body = await _receive(stream, size)
             answer = await self._intake.take(self._signal, body, Encoding(gzip=bool(prefix[0])))
         await stream.send_message(answer)
+
+
+async def _receive(stream: Any, size: int) -> bytes:
+    """Raises `Unavailable` where it takes so long that others would have to wait for the room that it takes."""
+    if not size:
+        return b""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body: bytes = await stream._stream.recv_data(size)
+    except TimeoutError:
+        raise Unavailable("The message took too long to arrive.") from None
+    return body
 
 
 def receivers(intake: Intake, access: Access) -> Sequence[IServable]:

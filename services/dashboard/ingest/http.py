@@ -46,34 +46,42 @@ def create_otlp_app(intake: Intake, access: Access, health: Health) -> Quart:
     for signal in SIGNALS:
         view = _export(intake, signal)
         app.add_url_rule(signal.path, signal.kind, view, methods=["POST"], provide_automatic_options=False)
-    app.asgi_app = Admission(app.asgi_app, intake)  # type: ignore[method-assign] # Quart's own way to wrap
+    app.asgi_app = Admission(app.asgi_app, intake, access)  # type: ignore[method-assign] # Quart's own way to wrap
     return app
 
 
 class Admission:
     """Sees to it that bodies under way hold no more memory than there is for them: Quart reads a body as it
-    comes, before anybody has asked for it. What there is no room for is dropped as it arrives, and refused.
+    comes, before anybody has asked for it. What there is no room for is dropped as it arrives, and refused; so is
+    what comes without the token, which takes up no room.
     """
 
-    def __init__(self, app: Any, intake: Intake) -> None:
+    def __init__(self, app: Any, intake: Intake, access: Access) -> None:
         self._app = app
         self._intake = intake
+        self._access = access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        size = min(_announced(scope, self._intake.max_body_bytes), self._intake.max_body_bytes)
-        with self._intake.budget.held(size) as granted:
+        if not self._access.admits_bearer(_header(scope, b"authorization")):
+            await self._app(scope, _dropping(receive), send)
+            return
+        with self._intake.budget.held(self._size(scope)) as granted:
             if granted:
                 await self._app(scope, receive, send)
             else:
                 await self._app({**scope, REFUSED: True}, _dropping(receive), send)
 
+    def _size(self, scope: Any) -> int:
+        """As much as the body may come to."""
+        announced, most = _header(scope, b"content-length"), self._intake.max_body_bytes
+        return min(int(announced), most) if announced.isdecimal() and len(announced) < 12 else most
 
-def _announced(scope: Any, unknown: int) -> int:
-    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(value) if value.isdigit() and len(value) < 12 else unknown
+
+def _header(scope: Any, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def _dropping(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:

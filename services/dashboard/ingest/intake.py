@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from services.dashboard.ingest.encodings import Encoding, parse
+from services.dashboard.ingest.encodings import Encoding, to_protobuf
 from services.dashboard.ingest.logs import decode_logs
 from services.dashboard.ingest.metrics import decode_metrics
 from services.dashboard.ingest.spans import decode_spans
@@ -47,7 +47,7 @@ class Signal:
     request: type[Any]
     response: type[Any]
     rejected_field: str
-    decode: Callable[[Any, int], Batch]
+    decode: Callable[[bytes, int], Batch]
 
 
 _PACKAGE: Final = "opentelemetry.proto.collector"
@@ -128,13 +128,13 @@ class Intake:
         unplaced = await self._writer.submit(batch, signal.kind)
         return _answer(signal, batch.rejected + unplaced, batch.reason or FULL)
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         """Raises `Unavailable` for a request that there is no room to read."""
         self._writer.refuse()
 
     def _read(self, signal: Signal, body: bytes, encoding: Encoding) -> Batch:
-        request = parse(body, encoding, signal.request, max_bytes=self._max_inflated_bytes)
-        return signal.decode(request, self._clock_ns())
+        message = to_protobuf(body, encoding, signal.request, max_bytes=self._max_inflated_bytes)
+        return signal.decode(message, self._clock_ns())
 
 
 def _answer(signal: Signal, rejected: int, reason: str) -> Message:

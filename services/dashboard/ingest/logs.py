@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from services.dashboard.ingest.mending import MAX_NAME_CHARS, Mender, order_of, to_json
 from services.dashboard.ingest.sources import Sources, Tally
+from services.dashboard.ingest.wire import groups
 from services.dashboard.store.batches import Batch, LogRow
 
 MAX_SEVERITY: Final = 24
 EVENT_KEY: Final = "event.name"
 
 
-def decode_logs(request: ExportLogsServiceRequest, now_ns: int) -> Batch:
-    """The request's log records; those beyond the most of one request count as rejected."""
+def decode_logs(body: bytes, now_ns: int) -> Batch:
+    """The request's log records; those too large or too many count as rejected.
+
+    Raises `Malformed` and `TooLarge`.
+    """
     mender = Mender(now_ns)
     sources = Sources(mender)
     tally = Tally(mender)
     rows: list[LogRow] = []
-    for sent in request.resource_logs:
-        for scope in sent.scope_logs:
-            records = tally.admitted(scope.log_records)
-            if records:
-                source, service = sources.add(sent.resource, scope.scope)
-                rows += [tally.counted(_row, record, source, service, mender) for record in records]
+    for group in groups(body):
+        source, service = sources.add(group)
+        records = tally.parsed(LogRecord, tally.admitted(group.items))
+        rows += [tally.counted(_row, record, source, service, mender) for record in records]
     return Batch(
         sources=sources.rows, logs=rows, rejected=tally.rejected, shortened=tally.shortened, reason=tally.reason
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+T = TypeVar("T")
 
 MAX_ATTRIBUTES: Final = 128
 MAX_VALUE_CHARS: Final = 4_096
@@ -44,10 +46,15 @@ class Mender:
 
     def attributes(self, pairs: Sequence[KeyValue], *, value_chars: int = MAX_VALUE_CHARS) -> dict[str, Any]:
         """As JSON knows them; of a key that comes twice the last counts."""
-        if len(pairs) > MAX_ATTRIBUTES:
-            self.cuts += len(pairs) - MAX_ATTRIBUTES
-            pairs = pairs[:MAX_ATTRIBUTES]
-        return {self.text(pair.key, MAX_NAME_CHARS): self.value(pair.value, value_chars) for pair in pairs}
+        kept = self.first(pairs)
+        return {self.text(pair.key, MAX_NAME_CHARS): self.value(pair.value, value_chars) for pair in kept}
+
+    def first(self, values: Sequence[T], most: int = MAX_ATTRIBUTES) -> Sequence[T]:
+        """The first of several; the others are left out."""
+        if len(values) <= most:
+            return values
+        self.cuts += len(values) - most
+        return values[:most]
 
     def value(self, value: AnyValue, limit: int = MAX_VALUE_CHARS) -> Any:
         """A value as JSON knows it; bytes in base64, and what JSON has no number for as text."""
@@ -69,18 +76,14 @@ class Mender:
     def _plain(self, value: AnyValue, depth: int) -> Any:
         kind = value.WhichOneof("value")
         if kind == "array_value":
-            return [self._plain(each, depth - 1) for each in self._some(value.array_value.values, depth)]
+            values = self.first(value.array_value.values, MAX_ATTRIBUTES if depth else 0)
+            return [self._plain(each, depth - 1) for each in values]
         if kind == "kvlist_value":
-            pairs = self._some(value.kvlist_value.values, depth)
+            pairs = self.first(value.kvlist_value.values, MAX_ATTRIBUTES if depth else 0)
             return {self.text(pair.key, MAX_NAME_CHARS): self._plain(pair.value, depth - 1) for pair in pairs}
         if kind == "bytes_value":
             return base64.b64encode(value.bytes_value[:MAX_VALUE_CHARS]).decode()
         return self.value(value)
-
-    def _some(self, values: Sequence[Any], depth: int) -> Iterable[Any]:
-        kept = MAX_ATTRIBUTES if depth > 0 else 0
-        self.cuts += max(0, len(values) - kept)
-        return values[:kept]
 
     def _cut(self, text: str, limit: int) -> str:
         self.cuts += 1

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     DataPointFlags,
@@ -22,6 +21,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from services.dashboard.domain.histograms import Buckets, Explicit, Exponential
 from services.dashboard.ingest.mending import MAX_NAME_CHARS, Mender, to_json
 from services.dashboard.ingest.sources import Sources, Tally, digest
+from services.dashboard.ingest.wire import groups
 from services.dashboard.store.batches import Batch, PointRow, SeriesRow, SourceRow
 from services.dashboard.store.buckets import dump_buckets
 
@@ -51,16 +51,17 @@ class _Shape:
     measure: Callable[[Any], Measured]
 
 
-def decode_metrics(request: ExportMetricsServiceRequest, now_ns: int) -> Batch:
-    """The request's points; those that cannot be plotted, such as summaries, count as rejected."""
+def decode_metrics(body: bytes, now_ns: int) -> Batch:
+    """The request's points; those that cannot be plotted, such as summaries, count as rejected.
+
+    Raises `Malformed` and `TooLarge`.
+    """
     mender = Mender(now_ns)
     reading = _Reading(mender)
-    for sent in request.resource_metrics:
-        for scope in sent.scope_metrics:
-            if scope.metrics:
-                source = Sources(mender).row(sent.resource, scope.scope)
-                for metric in scope.metrics:
-                    reading.add(metric, source)
+    for group in groups(body):
+        source = Sources(mender).row(group)
+        for metric in reading.tally.parsed(Metric, group.items):
+            reading.add(metric, source)
     tally = reading.tally
     return Batch(
         series=reading.series,

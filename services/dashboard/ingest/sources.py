@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from google.protobuf.message import Message
 
 from services.dashboard.ingest.mending import MAX_NAME_CHARS, Mender, to_json
+from services.dashboard.ingest.wire import MAX_ITEM_BYTES, Group, parse_part
 from services.dashboard.store.batches import SourceRow
 
 MAX_ROWS: Final = 10_000  # a request; the SDKs send 512 spans at a time, a collector 8,192
@@ -18,7 +18,8 @@ UNKNOWN: Final = "unknown_service"  # what the specification calls a resource wi
 
 P = ParamSpec("P")
 R = TypeVar("R")
-M = TypeVar("M")
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 
 class Sources:
@@ -28,15 +29,17 @@ class Sources:
         self.rows: dict[bytes, SourceRow] = {}
         self._mender = mender
 
-    def add(self, resource: Resource, scope: InstrumentationScope) -> tuple[bytes, str]:
-        """The digest of a source, and the name of its service."""
-        row = self.row(resource, scope)
+    def add(self, group: Group) -> tuple[bytes, str]:
+        """The digest of a group's source, and the name of its service."""
+        row = self.row(group)
         key = digest(*row)
-        self.rows[key] = row
+        if group.items:
+            self.rows[key] = row
         return key, row.service
 
-    def row(self, resource: Resource, scope: InstrumentationScope) -> SourceRow:
-        attributes = self._mender.attributes(resource.attributes)
+    def row(self, group: Group) -> SourceRow:
+        """The source as it is kept."""
+        attributes = self._mender.attributes(group.resource.attributes)
 
         def named(key: str) -> str:
             return self._mender.text(str(attributes.get(key) or ""), MAX_NAME_CHARS)
@@ -46,8 +49,8 @@ class Sources:
             instance=named("service.instance.id"),
             version=named("service.version"),
             resource=to_json(attributes),
-            scope=self._mender.text(scope.name, MAX_NAME_CHARS),
-            scope_version=self._mender.text(scope.version, MAX_NAME_CHARS),
+            scope=self._mender.text(group.scope.name, MAX_NAME_CHARS),
+            scope_version=self._mender.text(group.scope.version, MAX_NAME_CHARS),
         )
 
 
@@ -61,7 +64,15 @@ class Tally:
         self._mender = mender
         self._room = MAX_ROWS
 
-    def admitted(self, items: Sequence[M]) -> Sequence[M]:
+    def parsed(self, kind: type[M], items: Sequence[bytes]) -> Iterator[M]:
+        """The items one after the other; one too large is rejected. Raises `Malformed`."""
+        for item in items:
+            if len(item) > MAX_ITEM_BYTES:
+                self.reject(f"at most {MAX_ITEM_BYTES} bytes each")
+            else:
+                yield parse_part(kind, item)
+
+    def admitted(self, items: Sequence[T]) -> Sequence[T]:
         """The items for which there is room; the rest is rejected."""
         taken = items[: self._room]
         self._room -= len(taken)
@@ -74,7 +85,7 @@ class Tally:
         self.rejected += count
         self.reason = self.reason or reason
 
-    def counted(self, convert: Callable[Concatenate[M, P], R], item: M, *args: P.args, **kwargs: P.kwargs) -> R:
+    def counted(self, convert: Callable[Concatenate[T, P], R], item: T, *args: P.args, **kwargs: P.kwargs) -> R:
         """Converts an item, and counts it as shortened where the mender had to cut."""
         cuts = self._mender.cuts
         row = convert(item, *args, **kwargs)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from services.dashboard.ingest.mending import MAX_ATTRIBUTES, MAX_NAME_CHARS, Mender, order_of, to_json
+from services.dashboard.ingest.mending import MAX_NAME_CHARS, Mender, order_of, to_json
 from services.dashboard.ingest.sources import Sources, Tally
+from services.dashboard.ingest.wire import groups
 from services.dashboard.store.batches import Batch, SpanRow
 
 WITH_PEER: Final = frozenset({Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER})
@@ -20,23 +20,22 @@ PROTOCOL_KEY: Final = "network.protocol.name"
 MAIL: Final = "smtp"
 
 
-def decode_spans(request: ExportTraceServiceRequest, now_ns: int) -> Batch:
-    """The request's spans; those without ids, and beyond the most of one request, count as rejected."""
+def decode_spans(body: bytes, now_ns: int) -> Batch:
+    """The request's spans; those without ids, too large or too many count as rejected.
+
+    Raises `Malformed` and `TooLarge`.
+    """
     mender = Mender(now_ns)
     sources = Sources(mender)
     tally = Tally(mender)
     rows: list[SpanRow] = []
-    for sent in request.resource_spans:
-        for scope in sent.scope_spans:
-            spans = tally.admitted(scope.spans)
-            if not spans:
-                continue
-            source, service = sources.add(sent.resource, scope.scope)
-            for span in spans:
-                if len(span.trace_id) != 16 or len(span.span_id) != 8 or not any(span.trace_id):
-                    tally.reject("a span has no ids")
-                else:
-                    rows.append(tally.counted(_row, span, source, service, mender))
+    for group in groups(body):
+        source, service = sources.add(group)
+        for span in tally.parsed(Span, tally.admitted(group.items)):
+            if len(span.trace_id) != 16 or len(span.span_id) != 8 or not any(span.trace_id):
+                tally.reject("a span has no ids")
+            else:
+                rows.append(tally.counted(_row, span, source, service, mender))
     return Batch(
         sources=sources.rows, spans=rows, rejected=tally.rejected, shortened=tally.shortened, reason=tally.reason
     )
@@ -78,7 +77,7 @@ def _peer(attributes: dict[str, Any]) -> str:
     return MAIL if attributes.get(PROTOCOL_KEY) == MAIL else ""
 
 
-def _events(events: Iterable[Span.Event], mender: Mender) -> str:
+def _events(events: Sequence[Span.Event], mender: Mender) -> str:
     """JSON: a list of name, time and attributes."""
     return to_json(
         [
@@ -87,17 +86,17 @@ def _events(events: Iterable[Span.Event], mender: Mender) -> str:
                 mender.moment(event.time_unix_nano),
                 mender.attributes(event.attributes),
             )
-            for event in list(events)[:MAX_ATTRIBUTES]
+            for event in mender.first(events)
         ]
     )
 
 
-def _links(links: Iterable[Span.Link], mender: Mender) -> str:
+def _links(links: Sequence[Span.Link], mender: Mender) -> str:
     """JSON: a list of trace id, span id and attributes."""
     return to_json(
         [
             (link.trace_id.hex(), link.span_id.hex(), mender.attributes(link.attributes))
-            for link in list(links)[:MAX_ATTRIBUTES]
+            for link in mender.first(links)
             if len(link.trace_id) == 16 and len(link.span_id) == 8
         ]
     )

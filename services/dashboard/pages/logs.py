@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.dashboard.domain.kinds import Severity
 from services.dashboard.pages.formatting import link
 from services.dashboard.pages.site import Query, Site, View
 from services.dashboard.pages.waterfall import pairs
-from services.dashboard.store.rows import LogLine, LogQuery, Severity
+from services.dashboard.store.rows import LogLine, LogQuery
 
 LEVELS: Final = (
     ("everything", 0),

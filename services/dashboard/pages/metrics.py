@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Final, cast
 
 from services.dashboard.pages.charts import RANGES, Chart, Drawn, chosen_range, draw, recent
@@ -33,14 +32,12 @@ FILTER: Final = "is."
 
 
 async def catalogue(site: Site, query: Query) -> View:
-    """Every metric that has come, by the first word of its name."""
+    """Every metric that has come, by name, and how much is kept of it all."""
     wanted = query.get("text", "").lower()
     metrics = [each for each in await site.store.metrics() if wanted in f"{each.name} {each.description}".lower()]
-    groups = [(name, list(found)) for name, found in groupby(metrics, lambda metric: metric.name.partition(".")[0])]
     context = {
-        "groups": groups,
+        "metrics": metrics,
         "text": query.get("text", ""),
-        "count": len(metrics),
         "kept": (await attempt(site.store.stats())).value,
     }
     return View("metrics", "Metrics", context)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from services.dashboard.store.rows import SpanKind
+from services.dashboard.domain.kinds import SpanKind
 
 _EXACT: Final[Mapping[tuple[str, str], str]] = {
     # Pages of the shop, as a browser asks for them

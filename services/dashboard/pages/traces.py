@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.dashboard.domain.kinds import SpanKind
 from services.dashboard.pages.formatting import link
 from services.dashboard.pages.site import Query, Site, View
 from services.dashboard.pages.titles import plain_title
 from services.dashboard.pages.waterfall import bars, ticks
-from services.dashboard.store.rows import SpanKind, TraceQuery, TraceSummary
+from services.dashboard.store.rows import TraceQuery, TraceSummary
 
 NS_PER_MS: Final = 1_000_000
 MAX_MS: Final = 10**9

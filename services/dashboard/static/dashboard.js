@@ -118,7 +118,11 @@ function follow() {
     if (source || paused || document.hidden) return;
     source = new EventSource(region.dataset.live);
     source.addEventListener("open", () => say("Live", "pass"));
-    source.addEventListener("error", () => say("Reconnecting", "warn"));
+    source.addEventListener("error", () => {
+      // Closed for good: too many pages are open, or the token is asked for again.
+      const over = source && source.readyState === EventSource.CLOSED;
+      say(over ? "Not live" : "Reconnecting", over ? "fail" : "warn");
+    });
     source.addEventListener("page", (event) => {
       if (String(document.getSelection())) return; // somebody is copying: the next one will do
       Idiomorph.morph(region, event.data, KEEP);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -127,8 +126,4 @@ async def open_store(path: Path, limits: Limits, *, clock_ns: Callable[[], int] 
             with open_readers(path) as readers:
                 yield Store(readers, writer, changes, limits)
         finally:
-            await loop.run_in_executor(thread, _close, connection)
-
-
-def _close(connection: sqlite3.Connection) -> None:
-    connection.close()
+            await loop.run_in_executor(thread, connection.close)

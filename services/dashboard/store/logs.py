@@ -7,8 +7,9 @@ import sqlite3
 from dataclasses import fields
 from typing import Any, Final
 
+from services.dashboard.domain.kinds import Severity
 from services.dashboard.store.conditions import Conditions, contains, cursor, id_bytes, page_size, read_cursor
-from services.dashboard.store.rows import LogLine, LogPage, LogQuery, Severity
+from services.dashboard.store.rows import LogLine, LogPage, LogQuery
 
 # The columns are in the order of LogLine's fields. CROSS: the lines lead, in the order of their index.
 _SELECT: Final = (

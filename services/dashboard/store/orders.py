@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from services.dashboard.domain.kinds import Severity
 from services.dashboard.store.conditions import marks
 from services.dashboard.store.logs import select_logs
-from services.dashboard.store.rows import LogLine, LogQuery, Moment, OrderStory, Severity, Span, TraceSummary
+from services.dashboard.store.rows import LogLine, LogQuery, Moment, OrderStory, Span, TraceSummary
 from services.dashboard.store.traces import SUMMARY, select_spans, summaries
 from services.defaults.errors import NotFound
 

@@ -34,7 +34,7 @@ class Kind:
     share: float
 
 
-KINDS: Final = (Kind("spans", 1_000, 0.5), Kind("logs", 600, 0.2), Kind("points", 150, 0.3))
+KINDS: Final = (Kind("spans", 800, 0.5), Kind("logs", 600, 0.2), Kind("points", 150, 0.3))
 
 
 def prune(connection: sqlite3.Connection, inserts: Inserts, limits: Limits, now_ns: int) -> bool:

@@ -8,36 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Literal
+
+from services.dashboard.domain.kinds import SpanKind
 
 Json = Mapping[str, Any]
 Sort = Literal["newest", "slowest"]
 MetricKind = Literal["gauge", "sum", "histogram"]
 Aggregate = Literal["rate", "increase", "avg", "min", "max", "last", "sum", "count", "p50", "p75", "p90", "p95", "p99"]
-
-
-class SpanKind(IntEnum):
-    """OTLP's numbers."""
-
-    UNSPECIFIED = 0
-    INTERNAL = 1
-    SERVER = 2
-    CLIENT = 3
-    PRODUCER = 4
-    CONSUMER = 5
-
-
-class Severity(IntEnum):
-    """The least number of each of OpenTelemetry's levels; a level reaches up to the next."""
-
-    UNKNOWN = 0
-    TRACE = 1
-    DEBUG = 5
-    INFO = 9
-    WARN = 13
-    ERROR = 17
-    FATAL = 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,14 +162,9 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
-    """A service, or a system that services call (`kind` other than `service`: database, messaging, other).
+class Figures:
+    """How often, how well and how fast."""
 
-    The numbers are those of the calls and messages that it took.
-    """
-
-    name: str
-    kind: Literal["service", "database", "messaging", "other"]
     calls: int
     errors: int
     rate_per_s: float
@@ -199,17 +172,24 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class Node(Figures):
+    """A service, or a system that services call (`kind` other than `service`: database, messaging, other).
+
+    The numbers are those of the calls and messages that it took.
+    """
+
+    name: str
+    kind: Literal["service", "database", "messaging", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge(Figures):
     """`source` calls `target`, or messages go from one to the other. Latency as the called one measured it, or
     for a system that sends no spans, as the caller did.
     """
 
     source: str
     target: str
-    calls: int
-    errors: int
-    rate_per_s: float
-    latency: Latency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,15 +203,11 @@ class ServiceMap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperationStats:
+class OperationStats(Figures):
     """The calls or messages of one name that a service took."""
 
     service: str
     name: str
-    calls: int
-    errors: int
-    rate_per_s: float
-    latency: Latency
 
 
 @dataclass(frozen=True, kw_only=True)

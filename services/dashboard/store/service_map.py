@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from services.dashboard.domain.kinds import SpanKind
 from services.dashboard.domain.latencies import percentile
-from services.dashboard.store.rows import Edge, Latency, Node, OperationStats, ServiceMap, SpanKind
+from services.dashboard.store.rows import Edge, Figures, Latency, Node, OperationStats, ServiceMap
 
-MAX_HOPS: Final = 20_000
+MAX_HOPS: Final = 10_000
 _SELECT: Final = """
 SELECT c.start_ns, c.kind, c.service, c.name, c.peer, c.error, c.end_ns - c.start_ns, p.service
 FROM spans c LEFT JOIN spans p ON p.trace_id = c.trace_id AND p.span_id = c.parent_id
@@ -47,15 +48,6 @@ class Hop(NamedTuple):
         return self.service if self.kind in _TAKEN else self.peer
 
 
-class Figures(NamedTuple):
-    """What nodes, edges and operations have in common."""
-
-    calls: int
-    errors: int
-    rate_per_s: float
-    latency: Latency
-
-
 def select_service_map(connection: sqlite3.Connection, since_ns: int, until_ns: int) -> ServiceMap:
     hops, since_ns = _hops(connection, since_ns, until_ns)
     seconds = (until_ns - since_ns) / 1e9
@@ -68,12 +60,11 @@ def select_service_map(connection: sqlite3.Connection, since_ns: int, until_ns: 
             kinds.setdefault(hop.peer, _peer_kind(hop))
     received = _figures(hops, lambda hop: hop.target, seconds)
     edges = _figures((hop for hop in hops if hop.source not in (None, hop.target)), _ends, seconds)
-    silent = Figures(0, 0, 0.0, Latency(p50_ns=0, p95_ns=0, p99_ns=0))
+    silent = _figures_of([], seconds)
     return ServiceMap(
-        nodes=[Node(name=name, kind=kinds[name], **received.get(name, silent)._asdict()) for name in sorted(kinds)],
+        nodes=[Node(name=name, kind=kinds[name], **vars(received.get(name, silent))) for name in sorted(kinds)],
         edges=[
-            Edge(source=source, target=target, **figures._asdict())
-            for (source, target), figures in sorted(edges.items())
+            Edge(source=source, target=target, **vars(figures)) for (source, target), figures in sorted(edges.items())
         ],
         since_ns=since_ns,
         until_ns=until_ns,
@@ -84,9 +75,7 @@ def select_operation_stats(connection: sqlite3.Connection, since_ns: int, until_
     hops, since_ns = _hops(connection, since_ns, until_ns)
     taken = (hop for hop in hops if hop.kind in _TAKEN)
     figures = _figures(taken, lambda hop: (hop.service, hop.name), (until_ns - since_ns) / 1e9)
-    operations = [
-        OperationStats(service=service, name=name, **each._asdict()) for (service, name), each in figures.items()
-    ]
+    operations = [OperationStats(service=service, name=name, **vars(each)) for (service, name), each in figures.items()]
     return sorted(operations, key=lambda each: -each.calls)
 
 
@@ -113,7 +102,12 @@ def _figures_of(hops: Sequence[Hop], seconds: float) -> Figures:
     latency = Latency(
         p50_ns=percentile(durations, 0.5), p95_ns=percentile(durations, 0.95), p99_ns=percentile(durations, 0.99)
     )
-    return Figures(len(hops), sum(hop.error for hop in hops), len(hops) / max(seconds, 1e-9), latency)
+    return Figures(
+        calls=len(hops),
+        errors=sum(hop.error for hop in hops),
+        rate_per_s=len(hops) / max(seconds, 1e-9),
+        latency=latency,
+    )
 
 
 def _peer_kind(hop: Hop) -> NodeKind:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
+from services.dashboard.domain.kinds import SpanKind
 from services.dashboard.domain.trees import Branch, build_tree
 from services.dashboard.store.conditions import (
     Conditions,
@@ -24,7 +25,6 @@ from services.dashboard.store.rows import (
     Link,
     Source,
     Span,
-    SpanKind,
     Trace,
     TracePage,
     TraceQuery,

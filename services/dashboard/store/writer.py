@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from services.dashboard.store.batches import Batch
 from services.dashboard.store.changes import Changes, Kind
@@ -89,7 +89,7 @@ class Writer:
         self._arrived.set()
         return await asyncio.shield(waiting.kept)
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         """Counts a request that is not taken, and raises `Unavailable` for it."""
         self.counts.refused += 1
         raise Unavailable("Too much telemetry at once. Send it again in a moment.", retry_after_s=RETRY_AFTER_S)
@@ -133,8 +133,9 @@ class Writer:
         try:
             unplaced = await loop.run_in_executor(self._thread, self._keep, [each.batch for each in taken])
         except sqlite3.Error as error:
+            if str(error) != self._failure:  # once: a full disk stays full for many requests
+                logger.error("telemetry cannot be kept", extra={"reason": str(error)})
             self._failure = str(error)
-            logger.exception("telemetry not kept", extra={"requests": len(taken)})
             self._give_up(taken)
             if getattr(error, "sqlite_errorcode", None) in BROKEN:
                 raise

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, SpanContext
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 
 PREFIX: Final = "ticketflow."
 _ids = RandomIdGenerator()
@@ -29,6 +28,11 @@ class Scope:
 _scope: ContextVar[Scope | None] = ContextVar("telemetry_scope", default=None)
 
 
+def current_scope() -> Scope:
+    """What spans that begin now belong to."""
+    return _scope.get() or Scope()
+
+
 @contextmanager
 def new_scope() -> Iterator[None]:
     """What is found out inside is about the work inside, and about nothing else."""
@@ -42,8 +46,8 @@ def new_scope() -> Iterator[None]:
 def annotate(**facts: object) -> None:
     """Notes facts about the work that goes on, such as `order_id`.
 
-    Its spans, those that are open and those to come, carry the attribute `ticketflow.order.id`, and its log
-    lines the field `order_id`. Outside of any work nothing happens.
+    Its spans, those that are open and those to come, carry the attribute `ticketflow.order.id` (those of libraries
+    do not), and its log lines the field `order_id`. Outside of any work nothing happens.
     """
     scope = _scope.get()
     if scope is None:
@@ -79,15 +83,3 @@ def untraced() -> Iterator[None]:
         yield
     finally:
         context.detach(token)
-
-
-class FactsProcessor(SpanProcessor):
-    """Gives each span that begins what is known by then."""
-
-    def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:
-        scope = _scope.get()
-        if scope is None:
-            return
-        scope.spans.append(span)
-        if scope.attributes:
-            span.set_attributes(scope.attributes)

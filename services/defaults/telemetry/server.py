@@ -15,7 +15,7 @@ from typing import Any, Final
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, Span, SpanKind
 
 from services.defaults.logs import scrub
 from services.defaults.telemetry.instruments import latencies
@@ -40,6 +40,12 @@ class InFlight:
 
     def __init__(self) -> None:
         self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
 
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self.count)]
@@ -78,36 +84,35 @@ class TraceRequests:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         labels: Labels = {"http.request.method": method, "url.scheme": scope["scheme"]}
         parent, links = self._origin(scope)
-        _in_flight.count += 1
-        try:
-            with (
-                new_scope(),
-                observe(
-                    method, SpanKind.SERVER, labels, parent=parent, links=links, clock=_clock, labels=labels
-                ) as span,
-            ):
-                if span.is_recording():
-                    span.set_attributes(_details(scope))
-                try:
-                    yield labels
-                finally:
-                    if route := scope.get(ROUTE):
-                        labels["http.route"] = route
-                        span.update_name(f"{method} {route}")
-                    span.set_attributes(labels)
-                    if labels.get("http.response.status_code", 0) >= 500:
-                        labels["error.type"] = str(labels["http.response.status_code"])
-                        span.set_status(ERROR)  # why, has been noted by whoever made the answer
-        finally:
-            _in_flight.count -= 1
+        span = observe(method, SpanKind.SERVER, labels, parent=parent, links=links, clock=_clock, labels=labels)
+        with _in_flight, new_scope(), span as begun:
+            if begun.is_recording():
+                begun.set_attributes(_details(scope))
+            try:
+                yield labels
+            finally:
+                _tell_outcome(begun, scope, labels)
 
     def _origin(self, scope: Any) -> tuple[Context, Sequence[Link]]:
         carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"] if k in self._carried}
         theirs = propagate.extract(carrier, Context())
-        if not carrier or self._trusted(scope["client"][0]):
+        if not carrier or self._trusted((scope.get("client") or ("",))[0]):
             return theirs, ()
         caller = trace.get_current_span(theirs).get_span_context()
         return Context(), [Link(caller)] if caller.is_valid else ()
+
+
+def _tell_outcome(span: Span, scope: Any, labels: Labels) -> None:
+    if route := scope.get(ROUTE):
+        labels["http.route"] = route
+        span.update_name(f"{labels['http.request.method']} {route}")
+        span.set_attribute("http.route", route)
+    status = labels.get("http.response.status_code", 0)
+    if status:
+        span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        labels["error.type"] = str(status)
+        span.set_status(ERROR)  # why, has been noted by whoever made the answer
 
 
 def note_route(scope: Any, rule: str) -> None:

@@ -30,7 +30,7 @@ from redis.observability import MetricGroup, OTelConfig, get_observability_insta
 from services.defaults.logs import configure_logging
 from services.defaults.settings import CommonSettings
 from services.defaults.telemetry.metering import open_meters
-from services.defaults.telemetry.scope import FactsProcessor, known_facts
+from services.defaults.telemetry.scope import known_facts
 
 UNCOUNTED: Final = NoOpMeterProvider()  # each span and line by itself: that would cost as much as the span
 SHUTDOWN_S: Final = 2.0  # a dead collector must not hold up the end of a process
@@ -96,7 +96,6 @@ def _open_tracers(resource: Resource, settings: CommonSettings, meters: MeterPro
     trace.set_tracer_provider(tracers)
     if sends:
         exporter = OTLPSpanExporter(timeout=settings.export_timeout_s("traces"), meter_provider=meters)
-        tracers.add_span_processor(FactsProcessor())
         tracers.add_span_processor(BatchSpanProcessor(exporter, meter_provider=meters))
     return tracers
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from time import perf_counter
+from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
 from grpclib.const import Status as GrpcStatus
 from grpclib.exceptions import GRPCError
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from services.defaults.errors import AppError
 from services.defaults.telemetry.instruments import latencies
-from services.defaults.telemetry.scope import new_scope
+from services.defaults.telemetry.scope import current_scope, new_scope
 
 METER: Final = "services.defaults"
 ERROR: Final = Status(StatusCode.ERROR)
@@ -54,33 +55,71 @@ _consumed = meter.create_counter("messaging.client.consumed.messages", "{message
 Labels = dict[str, Any]
 
 
-@contextmanager
+class Observed(AbstractContextManager[Span]):
+    """See `observe`. A class, because a generator for each of these costs as much as what it is for."""
+
+    __slots__ = ("_attributes", "_began", "_clock", "_kind", "_labels", "_links", "_name", "_parent", "_span", "_token")
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, Any],
+        *,
+        parent: Context | None,
+        links: Sequence[Link],
+        clock: Histogram | None,
+        labels: Labels,
+    ) -> None:
+        self._name, self._kind, self._attributes = name, kind, attributes
+        self._parent, self._links = parent, links
+        self._clock, self._labels = clock, labels
+        self._span: Span | None = None
+
+    def __enter__(self) -> Span:
+        self._began = perf_counter()
+        present = trace.get_current_span()
+        if self._parent is None and not present.get_span_context().trace_flags.sampled:
+            return present  # in no trace, or in one that is not kept: there is nothing to add to
+        scope = current_scope()
+        span = tracer.start_span(
+            self._name, self._parent, self._kind, {**self._attributes, **scope.attributes}, self._links
+        )
+        scope.spans.append(span)
+        self._token = context.attach(trace.set_span_in_context(span))
+        self._span = span
+        return span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._labels["error.type"], is_fault = judge(error)
+            note_error(self._labels["error.type"], is_fault=is_fault)
+        if self._clock is not None:
+            self._clock.record(perf_counter() - self._began, self._labels)
+        if self._span is not None:
+            context.detach(self._token)
+            self._span.end()
+
+
 def observe(
     name: str,
     kind: SpanKind = SpanKind.INTERNAL,
-    attributes: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, Any] = MappingProxyType({}),
     *,
     parent: Context | None = None,
-    links: Iterable[Link] = (),
+    links: Sequence[Link] = (),
     clock: Histogram | None = None,
     labels: Labels | None = None,
-) -> Iterator[Span]:
+) -> Observed:
     """A span around what is done inside, if it belongs to a trace that is kept; its duration goes to `clock`.
 
-    An exception's code becomes `error.type` of both. `labels` may still change inside.
+    With a `parent` it belongs to that one's trace, or begins one where that is an empty context. An exception's
+    code becomes `error.type` of both span and measurement. `labels` may still change inside.
     """
-    labels = {} if labels is None else labels
-    began = perf_counter()
-    with _span(name, kind, attributes, parent, links) as span:
-        try:
-            yield span
-        except BaseException as error:
-            labels["error.type"], is_fault = judge(error)
-            note_error(labels["error.type"], is_fault=is_fault)
-            raise
-        finally:
-            if clock is not None:
-                clock.record(perf_counter() - began, labels)
+    told = {} if labels is None else labels
+    return Observed(name, kind, attributes, parent=parent, links=links, clock=clock, labels=told)
 
 
 def judge(error: BaseException) -> tuple[str, bool]:
@@ -110,8 +149,8 @@ def inject_trace() -> dict[str, str]:
 
 def current_trace_id() -> str:
     """32 hexadecimal digits, or nothing outside a trace."""
-    context = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+    present = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(present.trace_id) if present.is_valid else ""
 
 
 @contextmanager
@@ -121,12 +160,14 @@ def request_span(method: str, service: str, url: str) -> Iterator[Labels]:
     `url` is without its query, which may hold what a person typed.
     """
     labels: Labels = {"http.request.method": method, "server.address": service}
-    with observe(f"{method} {service}", SpanKind.CLIENT, {"url.full": url}, clock=_http_client, labels=labels) as span:
+    about = {**labels, "url.full": url}
+    with observe(f"{method} {service}", SpanKind.CLIENT, about, clock=_http_client, labels=labels) as span:
         try:
             yield labels
         finally:
-            span.set_attributes(labels)
-            if (status := labels.get("http.response.status_code", 0)) >= 400:
+            if status := labels.get("http.response.status_code", 0):
+                span.set_attribute("http.response.status_code", status)
+            if status >= 400:
                 labels["error.type"] = str(status)
                 note_error(str(status), is_fault=True)  # whoever asked sees a failure in any case
 
@@ -156,16 +197,16 @@ def _rpc_span(name: str, kind: SpanKind, clock: Histogram, parent: Context | Non
             yield span
         except BaseException as error:
             labels["rpc.response.status_code"] = error.status.name if isinstance(error, GRPCError) else judge(error)[0]
-            span.set_attributes(labels)
+            span.set_attribute("rpc.response.status_code", labels["rpc.response.status_code"])
             raise
 
 
 @contextmanager
 def query_span(sql: str, place: Mapping[str, Any]) -> Iterator[None]:
-    """One statement at the database that the attributes `place` tell of. Its parameters are never told."""
+    """One statement, in the database that the attributes `place` tell of. Its parameters are never told."""
     verb, summary = summarise(sql)
     labels: Labels = {"db.system.name": "postgresql", "db.operation.name": verb, "db.query.summary": summary}
-    attributes = {**labels, **place, "db.query.text": sql}
+    attributes = {**place, "db.query.summary": summary, "db.query.text": sql}
     with observe(summary, SpanKind.CLIENT, attributes, clock=_database, labels=labels):
         yield
 
@@ -253,8 +294,8 @@ def consumer_span(queue: str, kind: str, headers: Mapping[str, str], attributes:
 @contextmanager
 def work_span(name: str, origins: Iterable[Mapping[str, str]] = (), **attributes: str | int) -> Iterator[Span]:
     """Work that no request asks for: a trace of its own, linked to those in `origins`, each as its headers."""
-    contexts = (trace.get_current_span(propagate.extract(headers)).get_span_context() for headers in origins)
-    links = [Link(context) for context in contexts if context.is_valid]
+    known = (trace.get_current_span(propagate.extract(headers)).get_span_context() for headers in origins)
+    links = [Link(each) for each in known if each.is_valid]
     with new_scope(), observe(name, attributes=attributes, parent=Context(), links=links) as span:
         yield span
 
@@ -265,17 +306,3 @@ def _messaging(operation: str, destination: str) -> Labels:
         "messaging.operation.name": operation,
         "messaging.destination.name": destination,
     }
-
-
-@contextmanager
-def _span(
-    name: str, kind: SpanKind, attributes: Mapping[str, Any] | None, parent: Context | None, links: Iterable[Link]
-) -> Iterator[Span]:
-    present = trace.get_current_span()
-    if parent is None and not present.get_span_context().trace_flags.sampled:
-        yield present  # in no trace, or in one that is not kept: there is nothing to add to
-        return
-    with tracer.start_as_current_span(
-        name, parent, kind, attributes, list(links), record_exception=False, set_status_on_exception=False
-    ) as span:
-        yield span

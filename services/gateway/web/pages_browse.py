@@ -30,8 +30,12 @@ async def home(site: Site, visitor: Visitor) -> Response:
 
 
 async def concerts(site: Site, visitor: Visitor) -> Response:
+    try:
+        search = parse_search(request.args) if request.query_string else Search()
+    except Invalid as error:
+        return await _mend_search(site, visitor, error)
+
     async def make() -> SharedPage:
-        search = parse_search(request.args)
         found = await site.shop.concerts(
             visitor.caller,
             filter_by=search.filter(),
@@ -42,7 +46,7 @@ async def concerts(site: Site, visitor: Visitor) -> Response:
         return _list(site, visitor, search, found, await site.shop.facets(visitor.caller))
 
     try:
-        kept = await site.shared.get(("concerts", request.query_string, visitor.reader.lang), make)
+        kept = await site.shared.get((search.address(), visitor.reader.lang), make)
     except Invalid as error:
         return await _mend_search(site, visitor, error)
     return shared_page(site, visitor, kept)

@@ -49,6 +49,13 @@ async def test_searches_do_not_mix(browser: Browser) -> None:
         assert f'value="{text}"' in (await browser.get(f"/concerts?text={text}")).text
 
 
+async def test_what_a_link_carries_along_makes_no_page_of_its_own(make_deps: MakeDeps, shop: Shop) -> None:
+    browser = Browser(create_app(make_deps(answers=AnswerCache(ttl_s=0.0))))
+    for click in range(3):
+        await browser.get(f"/concerts?text=jazz&fbclid={click}")
+    assert len([search for search in shop.catalog.searches if search.text]) == 1
+
+
 async def test_a_strangers_page_is_no_older_than_the_list(
     make_deps: MakeDeps, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
