@@ -36,7 +36,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 apt-get -qq update >"$kept/log" 2>&1 || fail
-for wanted in redis-server rabbitmq-server; do
+for wanted in redis-server rabbitmq-server prometheus; do
     if will_install "$@"; then units="$units $wanted"; fi
 done
 wanted=nginx-light

@@ -45,6 +45,7 @@ missing_packages() {
     --tests)
         command -v chromium >/dev/null || echo chromium
         command -v faketime >/dev/null || echo faketime
+        command -v promtool >/dev/null || echo prometheus
         command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
         ;;
     --nomad) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light ;;
