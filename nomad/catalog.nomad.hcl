@@ -77,8 +77,8 @@ job "catalog" {
     auto_revert       = true
     health_check      = "checks"
     min_healthy_time  = "10s"
-    healthy_deadline  = "2m"
-    progress_deadline = "3m" # a release whose canaries fail again and again is given up
+    healthy_deadline  = "3m" # a node that is short of CPU unpacks slowly
+    progress_deadline = "4m" # a release whose canaries fail again and again is given up
   }
 
   group "grpc" {

@@ -7,6 +7,7 @@ from typing import Final
 
 from opentelemetry import metrics
 
+from services.defaults.amqp import connection_errors
 from services.defaults.messaging import Broker
 from services.defaults.telemetry.polling import poll
 from services.defaults.work_queue import WorkQueue
@@ -30,4 +31,6 @@ class QueueGauge:
 
     async def _read(self) -> None:
         for name, role in self._roles.items():
-            depth.set(await self._broker.depth(name), {"messaging.destination.name": name, "role": role})
+            with connection_errors():  # closing a channel of a broker that died may fail, too
+                waiting = await self._broker.depth(name)
+            depth.set(waiting, {"messaging.destination.name": name, "role": role})

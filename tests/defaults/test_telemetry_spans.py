@@ -31,6 +31,7 @@ from services.defaults.telemetry import (
     work_span,
 )
 from services.defaults.telemetry.metering import may_read_metrics
+from services.defaults.telemetry.polling import poll
 from services.defaults.telemetry.scope import known_facts
 from services.defaults.telemetry.server import TraceRequests, note_route
 from services.defaults.telemetry.spans import judge, summarise
@@ -259,3 +260,18 @@ def test_a_statement_is_called_by_its_verb_and_table(sql: str, summary: str) -> 
 )
 def test_metrics_are_for_neighbours(peer: str, forwarded: bool, allowed: bool) -> None:
     assert may_read_metrics(peer, forwarded=forwarded) is allowed
+
+
+async def test_polling_goes_on_whatever_happens_until_told_to_stop() -> None:
+    stop, looks = asyncio.Event(), iter([None, Unavailable("Away."), KeyError("a bug"), None])
+
+    async def read() -> None:
+        outcome = next(looks, "all seen")
+        if outcome == "all seen":
+            stop.set()
+        elif isinstance(outcome, Exception):
+            raise outcome
+
+    async with asyncio.timeout(5):
+        await poll(read, stop, every_s=0.001)
+    assert next(looks, None) is None

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from services.defaults.errors import Unavailable
 from services.defaults.telemetry.scope import untraced
 
+logger = logging.getLogger(__name__)
+
 
 async def poll(read: Callable[[], Awaitable[None]], stop: asyncio.Event, *, every_s: float) -> None:
     """Calls `read` until `stop` is set. That what it reads is away is no news from here: health tells that."""
     while not stop.is_set():
-        with suppress(Unavailable), untraced():
-            await read()
+        try:
+            with untraced():
+                await read()
+        except Unavailable:
+            pass
+        except Exception:
+            logger.exception("numbers not read")  # no reason for the process to end
         with suppress(TimeoutError):
             async with asyncio.timeout(every_s):
                 await stop.wait()
