@@ -2,7 +2,7 @@
 
     python -m nomad.dev [--state FOLDER] [--clients NUMBER] [--release NAME]
 
-Another terminal deploys further releases to it by deploy.sh, with the variables that this prints; `audit` and `rush`
+Another terminal deploys further releases to it by the command that this prints; `audit` and `rush`
 of the app host work on its folder as on one of `make up`.
 """
 

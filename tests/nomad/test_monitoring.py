@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # only tests read it
+import yaml
 from aiohttp import ClientSession
 
 from services.apphost.system import System
