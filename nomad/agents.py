@@ -24,6 +24,7 @@ from services.apphost.ports import free_ports
 from services.apphost.process import Command, Process, start
 
 STOP_S: Final = 20.0
+MARK: Final = "TICKETFLOW_NOMAD"  # in the environment of agents, and so of all that they start
 # Nomad's dynamic ports, in halves: two clients on one address would pick the same.
 FIRST_HALF, SECOND_HALF = (20_000, 25_999), (26_000, 32_000)
 
@@ -98,7 +99,8 @@ def _start_nomad(place: Place, number: int, config: Mapping[str, Any], *flags: s
 
 def _start(place: Place, name: str, argv: Sequence[str]) -> Process:
     """The kernel tells an agent to end when we are gone, by a signal after which Nomad still ends its tasks."""
-    command = Command(argv=["setpriv", "--pdeathsig=INT", *argv], env=place.env, stop_signal=signal.SIGINT)
+    env = place.env | {MARK: f"{place.state / 'nomad'}/"}
+    command = Command(argv=["setpriv", "--pdeathsig=INT", *argv], env=env, stop_signal=signal.SIGINT)
     return start(command, QuietLog(place.state / f"logs/{name}.log", say))
 
 
@@ -124,7 +126,7 @@ def make_room(state: Path) -> None:
 
 
 def end_leftovers(state: Path) -> None:
-    """Tasks that outlived their agent, known by the allocation's folder in their environment; and Nomad's mounts."""
+    """What outlived its agent (tasks, executors, log writers), known by its environment; and Nomad's mounts."""
     folder = state / "nomad"
     for pid in _tasks_of(folder):
         with contextlib.suppress(ProcessLookupError):

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 import aiohttp
 
@@ -104,6 +105,14 @@ class LiveShop:
         (ingress,) = self.allocations("ingress")
         config = self.cluster.state / f"nomad/1/alloc/{ingress['ID']}/nginx/local/nginx.conf"
         return listed or f":{port} " in config.read_text()
+
+    def is_open(self) -> bool:
+        """Whether the ingress knows a gateway that is well: it reads Consul a moment after all others."""
+        try:
+            with urlopen(f"{self.url}/-/ready", timeout=5):
+                return True
+        except OSError:
+            return False
 
     def processes(self, allocation: str) -> list[int]:
         """The task's processes: those with the allocation's id in their environment."""

@@ -107,6 +107,7 @@ async def test_a_killed_process_is_started_again(shop: LiveShop, service: str) -
     print(f"{service} killed: gone after {gone_s:.0f} s, back {back_s:.0f} s later")  # noqa: T201 - as above
     assert len(shop.registrations(service)) == 1
     assert not set(killed) & set(shop.processes(allocation["ID"]))
+    await until(shop.is_open, 30, "the ingress sends buyers there")
     async with crowd_at(shop) as crowd:
         await asyncio.sleep(5)  # of service as usual
     assert crowd.failures == []
