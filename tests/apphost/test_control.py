@@ -7,7 +7,8 @@ import re
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -279,11 +280,18 @@ async def test_the_socket_is_its_owner_s_alone_and_gone_at_the_end(tmp_path: Pat
         ask(file, "GET", "/parts")
 
 
-def test_below_a_long_path_the_socket_is_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    deep = tmp_path / ("ü" * 40) / ("x" * 40)
+@pytest.fixture
+def short_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """In place of the folder for temporary files, and empty."""
+    with tempfile.TemporaryDirectory(prefix="tf-") as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield Path(folder)
+
+
+def test_below_a_long_path_the_socket_is_in_a_private_folder(short_folder: Path) -> None:
+    deep = short_folder / ("ü" * 40) / ("x" * 40)
     file = control_file(deep)
-    assert file.parent.parent == tmp_path
+    assert file.parent.parent == short_folder
     assert len(os.fsencode(file)) <= LONGEST_PATH
     assert file == control_file(deep) != control_file(deep / "other")
     make_private(file.parent)
