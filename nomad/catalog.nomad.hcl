@@ -52,6 +52,10 @@ variable "count" {
 locals {
   native   = var.driver != "docker"
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+    "LOG_LEVEL",
+    "CACHE_TTL_S",
+  ])
 }
 
 job "catalog" {
@@ -183,6 +187,7 @@ job "catalog" {
         LOG_FORMAT       = "json"
         PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
+        TUNABLES_FILE    = "${NOMAD_TASK_DIR}/tunables.env"
       }
 
       template { # a rotated secret restarts each instance at a moment of its own
@@ -199,15 +204,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/catalog" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/catalog" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/catalog" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

@@ -74,6 +74,7 @@ locals {
   native   = var.driver != "docker"
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
+  tunables = "LOG_LEVEL" # what the service takes from Consul's KV while it runs, separated by commas
 }
 
 job "dashboard" {
@@ -213,6 +214,7 @@ job "dashboard" {
         LOG_FORMAT        = "json"
         PEX_ROOT          = local.unpacked
         PYTHONUNBUFFERED  = "1"
+        TUNABLES_FILE     = "${NOMAD_TASK_DIR}/tunables.env"
         OTLP_PORT         = "${NOMAD_PORT_otlp}"
         OTLP_GRPC_PORT    = "${NOMAD_PORT_otlp_grpc}"
         DASHBOARD_DB      = "${NOMAD_ALLOC_DIR}/data/telemetry.db"
@@ -233,15 +235,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/dashboard" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/dashboard" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/dashboard" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

@@ -74,6 +74,19 @@ locals {
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+    "LOG_LEVEL",
+    "GRAPHQL_MAX_QUERY_BYTES",
+    "GRAPHQL_MAX_DEPTH",
+    "GRAPHQL_MAX_ALIASES",
+    "GRAPHQL_MAX_TOKENS",
+    "GRAPHQL_MAX_COST",
+    "REGISTER_LIMIT",
+    "LOGIN_ADDRESS_LIMIT",
+    "LOGIN_ACCOUNT_LIMIT",
+    "REFRESH_LIMIT",
+    "ORDER_LIMIT",
+  ])
 }
 
 job "gateway" {
@@ -204,6 +217,7 @@ job "gateway" {
         LOG_FORMAT          = "json"
         PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"
+        TUNABLES_FILE       = "${NOMAD_TASK_DIR}/tunables.env"
         PUBLIC_URL          = var.public_url
         TRUSTED_PROXIES     = join(",", var.trusted_proxies)
         REQUEST_LIMIT       = local.limit
@@ -233,15 +247,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/gateway" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/gateway" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/gateway" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

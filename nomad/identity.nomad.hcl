@@ -65,6 +65,13 @@ locals {
   native   = var.driver != "docker"
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+    "LOG_LEVEL",
+    "REFRESH_LEEWAY_S",
+    "LOGIN_WINDOW_S",
+    "LOGIN_ACCOUNT_LIMIT",
+    "LOGIN_ADDRESS_LIMIT",
+  ])
 }
 
 job "identity" {
@@ -194,6 +201,7 @@ job "identity" {
         LOG_FORMAT          = "json"
         PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"
+        TUNABLES_FILE       = "${NOMAD_TASK_DIR}/tunables.env"
         TRUSTED_PROXIES     = join(",", var.trusted_proxies)
         LOGIN_LIMIT         = local.limit
         LOGIN_ADDRESS_LIMIT = local.limit
@@ -215,15 +223,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/identity" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/identity" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/identity" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

@@ -56,6 +56,7 @@ variable "public_url" {
 locals {
   native   = var.driver != "docker"
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
+  tunables = "LOG_LEVEL" # what the service takes from Consul's KV while it runs, separated by commas
 }
 
 job "notifications" {
@@ -185,6 +186,7 @@ job "notifications" {
         LOG_FORMAT       = "json"
         PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
+        TUNABLES_FILE    = "${NOMAD_TASK_DIR}/tunables.env"
         PUBLIC_URL       = var.public_url
       }
 
@@ -202,17 +204,27 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
 SMTP_HOST={{ key "ticketflow/config/notifications/SMTP_HOST" | toJSON }}
 MAIL_FROM={{ key "ticketflow/config/notifications/MAIL_FROM" | toJSON }}
-{{ range safeLs "ticketflow/config/notifications" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/notifications" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/notifications" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

@@ -70,6 +70,15 @@ locals {
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
+  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+    "LOG_LEVEL",
+    "ORDERING_HOLD_TTL_S",
+    "EXPIRY_GRACE_S",
+    "RECOVERY_INTERVAL_S",
+    "RECHECK_S",
+    "WORK_LEASE_S",
+    "KEY_LEASE_S",
+  ])
 }
 
 job "ordering" {
@@ -200,6 +209,7 @@ job "ordering" {
         LOG_FORMAT       = "json"
         PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"
+        TUNABLES_FILE    = "${NOMAD_TASK_DIR}/tunables.env"
         TRUSTED_PROXIES  = join(",", var.trusted_proxies)
         ORDER_LIMIT      = local.limit
         READ_LIMIT       = local.limit
@@ -223,15 +233,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/ordering" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/ordering" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/ordering" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

@@ -71,6 +71,7 @@ locals {
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
   books    = var.driver == "raw_exec" ? "${var.volumes}/payments" : "/data"
+  tunables = "LOG_LEVEL" # what the service takes from Consul's KV while it runs, separated by commas
 }
 
 job "payments" {
@@ -205,6 +206,7 @@ job "payments" {
         LOG_FORMAT           = "json"
         PEX_ROOT             = local.unpacked
         PYTHONUNBUFFERED     = "1"
+        TUNABLES_FILE        = "${NOMAD_TASK_DIR}/tunables.env"
         CHARGE_LIMIT         = local.limit
         PAYMENTS_DB          = "${local.books}/payments.db"
         PAYMENTS_WEBHOOK_URL = var.webhook_url != "" ? var.webhook_url : "http://${attr.unique.network.ip-address}:${var.ingress_port}/webhooks/payments"
@@ -222,15 +224,25 @@ EOT
         splay       = "30s"
       }
 
-      template { # tunables: each key of the folder is a setting; the services read them once, so they restart
+      template { # each key of the folder is a setting; these are read once, at the start
         data        = <<EOT
-{{ range safeLs "ticketflow/config/payments" }}{{ .Key }}={{ .Value | toJSON }}
-{{ end }}
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/payments" }}{{ if not (in $tunables .Key) }}{{ .Key }}={{ .Value | toJSON }}
+{{ end }}{{ end }}
 EOT
         destination = "local/config.env"
         env         = true
         change_mode = "restart"
         splay       = "30s"
+      }
+
+      template { # the tunable ones: the service reads the file anew, and nothing restarts
+        data          = <<EOT
+{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/payments" }}{{ if in $tunables .Key }}{{ .Key }}={{ .Value }}
+{{ end }}{{ end }}
+EOT
+        destination   = "local/tunables.env"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
       }
 
       logs {

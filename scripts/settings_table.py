@@ -38,8 +38,12 @@ def _settings(service: str) -> type[Any]:
 
 
 def _section(title: str, rows: list[Described]) -> str:
-    lines = [f"| `{row.key}` | {_default(row.default)} | {row.doc} |" for row in rows]
+    lines = [f"| {_key(row)} | {_default(row.default)} | {row.doc} |" for row in rows]
     return "\n".join([f"**{title}**", "", "| key | default | meaning |", "|---|---|---|", *lines, ""])
+
+
+def _key(row: Described) -> str:
+    return f"`{row.key}` ‡" if row.tunable else f"`{row.key}`"
 
 
 def _default(value: str) -> str:

@@ -25,26 +25,24 @@ from services.defaults.health import Health
 from services.defaults.run import main, serve_grpc
 from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 
 MODELS = "services.catalog.models"
 AUDIENCE = "catalog"
 
 
 async def serve() -> None:
-    settings = load(Settings, os.environ)
+    live = follow(Settings, os.environ)
+    settings = live.current
     with setup_telemetry("catalog", settings):
         async with (
             open_database(settings.database_url, MODELS, pool_size=settings.database_pool_size) as db,
-            open_cache(settings.redis_url, ttl_s=settings.cache_ttl_s) as cache,
+            open_cache(settings.redis_url, ttl_s=lambda: live.current.cache_ttl_s) as cache,
         ):
             concerts = Concerts(db)
             health = Health("catalog", settings.release, {"postgres": db.ping}, optional={"redis": cache.ping})
-            deps = Deps(
-                concerts=concerts,
-                holds=Holds(Tickets(db), secrets.token_bytes),
-                cache=cache,
-                verifier=_verifier(settings),
-            )
+            holds = Holds(Tickets(db), secrets.token_bytes)
+            deps = Deps(concerts=concerts, holds=holds, cache=cache, verifier=_verifier(settings))
             await serve_grpc([create_app(deps)], settings, health, background=gauges(concerts))
 
 

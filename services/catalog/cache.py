@@ -62,7 +62,7 @@ class Cache:
         self,
         redis: Redis,
         *,
-        ttl_s: float,
+        ttl_s: Callable[[], float],
         left_alone_s: float = LEFT_ALONE_S,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -120,7 +120,7 @@ class Cache:
     async def _write(self, values: Mapping[str, bytes]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for key, value in values.items():
-            lifetime_s = self._ttl_s * (1 - JITTER * self._chance())
+            lifetime_s = self._ttl_s() * (1 - JITTER * self._chance())
             pipeline.set(key, value, px=max(1, round(lifetime_s * 1000)))
         await self._ask(pipeline.execute)
 
@@ -137,8 +137,10 @@ class Cache:
 
 
 @asynccontextmanager
-async def open_cache(url: str, *, ttl_s: float, left_alone_s: float = LEFT_ALONE_S) -> AsyncIterator[Cache]:
-    """A cache in the Redis at `url`, whose entries live for `ttl_s` at most. Connects when first asked.
+async def open_cache(
+    url: str, *, ttl_s: Callable[[], float], left_alone_s: float = LEFT_ALONE_S
+) -> AsyncIterator[Cache]:
+    """A cache in the Redis at `url`, whose entries live for `ttl_s()` seconds at most. Connects when first asked.
 
     A Redis that keeps failing is not asked for `left_alone_s`.
     """

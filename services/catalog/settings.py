@@ -19,6 +19,7 @@ class Settings(CommonSettings):
         default=30,
         minimum=0.1,
         maximum=3600,
+        tunable=True,
     )
     service_token_secret: str = setting("Key that signs the tokens of services (HS256)", signing_key=True)
     jwt_issuer: str = setting("`iss` of tokens", default="https://ticketflow.test")

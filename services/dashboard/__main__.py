@@ -22,14 +22,14 @@ from services.dashboard.store.pruning import Limits
 from services.dashboard.token import open_access
 from services.defaults.health import Health
 from services.defaults.run import main, serve_http
-from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 
 NAME = "dashboard"
 
 
 async def serve() -> None:
-    s = load(Settings, os.environ)
+    s = follow(Settings, os.environ).current
     access = open_access(s.dashboard_token, host=s.host, secure=s.production)
     async with AsyncExitStack() as stack:
         # It sends nothing about itself: each request that took some telemetry would make more.

@@ -279,7 +279,7 @@ def parse_addresses(static: Mapping[str, str]) -> dict[str, list[Endpoint]]:
         except ValueError as error:
             problems.append(f"{service.upper()}_ADDR: {error}")
     if problems:
-        raise SettingsError("These settings need mending:\n  " + "\n  ".join(sorted(problems)))
+        raise SettingsError(*problems)
     return parsed
 
 

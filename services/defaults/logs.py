@@ -55,6 +55,11 @@ def configure_logging(
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def set_log_level(level: str) -> None:
+    """Changes the least severe `level` that is logged, for a process whose logging is configured."""
+    logging.getLogger().setLevel(level.upper())
+
+
 class Scrubber(logging.Handler):
     """Hands a cleaned copy of each record to the `outlets`, with what is known of the work that goes on."""
 

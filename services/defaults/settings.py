@@ -7,7 +7,7 @@
     settings = load(Settings, os.environ)
 
 The environment's key is the field's name in capitals. A key that is missing or malformed stops the start,
-with a message that names every bad key at once.
+with a message that names every bad key at once. `tunables.py` has those that change while the process runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ _FALSE = frozenset({"0", "false", "off", "no"})
 
 
 class SettingsError(Exception):
-    """The environment does not make a valid configuration; the message names every bad key."""
+    """The settings do not make a valid configuration. Each of its `problems` begins with a bad key, as `PORT: …`."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("These settings need mending:\n  " + "\n  ".join(sorted(problems)))
+        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
     choices: Sequence[str] = ()
+    tunable: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Described:
     key: str
     default: str
     doc: str
+    tunable: bool
 
 
 def setting(
@@ -62,12 +68,16 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Sequence[str] = (),
+    tunable: bool = False,
 ) -> Any:
     """A dataclass field that is read from the environment.
 
-    `secret` keeps the value out of every message; `signing_key` also demands 32 bytes.
+    `secret` keeps the value out of every message; `signing_key` also demands 32 bytes. What is `tunable` may
+    change while the process runs (`tunables.py`), so whoever uses it keeps no copy.
     """
-    rule = Rule(doc, secret or signing_key, signing_key, minimum, maximum, choices)
+    rule = Rule(doc, secret or signing_key, signing_key, minimum, maximum, choices, tunable)
+    if rule.tunable and rule.secret:
+        raise TypeError(f"a secret is never tunable ({doc})")
     return field(default=default, metadata={"rule": rule}, repr=not rule.secret)
 
 
@@ -171,11 +181,16 @@ class CommonSettings(TelemetrySettings):
         "Least severe level that is logged",
         default="info",
         choices=("debug", "info", "warning", "error"),
+        tunable=True,
     )
     log_format: str = setting(
         "`json`, `pretty`, or `auto`: pretty on a terminal",
         default="auto",
         choices=("auto", "json", "pretty"),
+    )
+    tunables_file: str = setting(
+        "File of `KEY=VALUE` lines with settings marked ‡, which go before the environment's; read again at SIGHUP",
+        default="",
     )
     drain_s: float = setting(
         "Seconds between failing readiness and refusing connections, at SIGTERM",
@@ -215,14 +230,14 @@ def load(cls: type[T], env: Mapping[str, str]) -> T:
         except ValueError as error:
             problems.append(f"{key}: {error}")
     if problems:
-        raise SettingsError("These settings need mending:\n  " + "\n  ".join(sorted(problems)))
+        raise SettingsError(*problems)
     return cls(**values)
 
 
 def describe(cls: type[Any]) -> list[Described]:
     """The settings of `cls` as rows for a table, in the order in which they are declared."""
     return [
-        Described(key, "required" if default is REQUIRED else _show(default), rule.doc)
+        Described(key, "required" if default is REQUIRED else _show(default), rule.doc, rule.tunable)
         for key, _, _, rule, default in _fields(cls)
     ]
 

@@ -12,8 +12,8 @@ from services.defaults.discovery import open_discovery
 from services.defaults.health import Health
 from services.defaults.resilience import open_grpc_client, open_http_client
 from services.defaults.run import main, serve_http
-from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import Live, follow
 from services.gateway.answers import AnswerCache
 from services.gateway.app import create_app
 from services.gateway.clients import Clients
@@ -26,14 +26,16 @@ from services.gateway.settings import Settings
 
 
 async def serve() -> None:
-    s = load(Settings, os.environ)
+    live = follow(Settings, os.environ)
+    s = live.current
     with setup_telemetry("gateway", s):
-        async with _open_deps(s) as deps:
+        async with _open_deps(live) as deps:
             await serve_http(create_app(deps, s.page_rates()), s, deps.health)
 
 
 @asynccontextmanager
-async def _open_deps(s: Settings) -> AsyncIterator[Deps]:
+async def _open_deps(live: Live[Settings]) -> AsyncIterator[Deps]:
+    s = live.current
     async with AsyncExitStack() as stack:
         discovery = await stack.enter_async_context(open_discovery(s, s.addresses))
         catalog = GrpcCatalog(await stack.enter_async_context(open_grpc_client("catalog", discovery, CatalogStub)))
@@ -42,11 +44,12 @@ async def _open_deps(s: Settings) -> AsyncIterator[Deps]:
         # All three only warn: without any one of them the rest of the shop still works, and a page that says
         # so is better than a load balancer's error for everything.
         parts = {"catalog": catalog.ping, "identity": identity.ping, "ordering": ordering.ping}
+        counter = await stack.enter_async_context(open_counter(s.redis_url))
         yield Deps(
             clients=Clients(catalog, identity, ordering),
             verifier=TokenVerifier(secret=s.jwt_secret, issuer=s.jwt_issuer, audience=s.jwt_audience),
             health=Health("gateway", s.release, {}, optional=parts),
-            limiter=Limiter(await stack.enter_async_context(open_counter(s.redis_url)), s.rates()),
+            limiter=Limiter(counter, lambda: live.current.rates),
             answers=AnswerCache(ttl_s=s.public_answer_s),
             cookie_secret=s.csrf_secret,
             production=s.production,
@@ -54,7 +57,7 @@ async def _open_deps(s: Settings) -> AsyncIterator[Deps]:
             trace_resolvers=s.graphql_trace_resolvers,
             public_url=s.public_url,
             trusted_proxies=s.trusted_proxies,
-            query_limits=s.query_limits(),
+            query_limits=lambda: live.current.query_limits,
             max_body_bytes=s.max_body_bytes,
             requests_per_minute=s.request_limit,
         )

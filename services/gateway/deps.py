@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -22,7 +23,7 @@ MINUTE: Final = timedelta(minutes=1)
 class Deps:
     """`cookie_secret` signs what the pages keep in the browser. `trusted_proxies` are the addresses or
     networks whose `X-Forwarded-For` is believed. `requests_per_minute` is what one address may ask of the
-    GraphQL endpoint of one instance."""
+    GraphQL endpoint of one instance. `query_limits` is asked for each time, as they may change."""
 
     clients: Clients
     verifier: TokenVerifier
@@ -35,7 +36,7 @@ class Deps:
     trace_resolvers: bool = False
     public_url: str = "http://localhost:8080"
     trusted_proxies: tuple[str, ...] = ()
-    query_limits: QueryLimits = field(default_factory=QueryLimits)
+    query_limits: Callable[[], QueryLimits] = QueryLimits
     max_body_bytes: int = 64 * 1024
     requests_per_minute: int = 600
 

@@ -63,7 +63,7 @@ def create_graphql_blueprint(deps: Deps) -> Blueprint:
 
 async def _carry_out(deps: Deps) -> Answer:
     asked = read_request(await _body())
-    outline = judge(asked.query, asked.variables, deps.query_limits)
+    outline = judge(asked.query, asked.variables, deps.query_limits())
     principal, token = _caller(deps)
     context = deps.context(principal=principal, token=token, client_address=client_address())
     return await answer(asked.query, asked.variables, context, asked.operation_name, public=is_public(outline))

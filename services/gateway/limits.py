@@ -134,15 +134,15 @@ async def open_counter(redis_url: str) -> AsyncIterator[Counter]:
 
 
 class Limiter:
-    """Enforces rates. What has none is not limited."""
+    """Enforces rates, which may change meanwhile. What has none is not limited."""
 
-    def __init__(self, counter: Counter, rates: Mapping[Act, Rate]) -> None:
+    def __init__(self, counter: Counter, rates: Callable[[], Mapping[Act, Rate]]) -> None:
         self._counter = counter
         self._rates = rates
 
     async def spend(self, act: Act, whom: str) -> None:
         """Counts one `act` of `whom`. Raises `RateLimited`, with the wait, once it is too many."""
-        rate = self._rates.get(act)
+        rate = self._rates().get(act)
         if rate is None:
             return
         # Hashed: an account's name is a person's e-mail address, and any length.

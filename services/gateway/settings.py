@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from services.defaults.settings import CommonSettings, setting
 from services.gateway.guard import QueryLimits
@@ -32,14 +33,21 @@ class Settings(CommonSettings):
     gateway_public_browsing: bool = setting("Show concerts to people who are not logged in", default=True)
 
     max_body_bytes: int = setting("Size of a request's body at most", default=64 * 1024, minimum=1024)
-    graphql_max_query_bytes: int = setting("Length of a GraphQL query", default=8 * 1024, minimum=256)
+    graphql_max_query_bytes: int = setting("Length of a GraphQL query", default=8 * 1024, minimum=256, tunable=True)
     graphql_max_depth: int = setting(
-        "Levels of fields in a query, of lists and objects in its input", default=10, minimum=3, maximum=30
+        "Levels of fields in a query, of lists and objects in its input",
+        default=10,
+        minimum=3,
+        maximum=30,
+        tunable=True,
     )
-    graphql_max_aliases: int = setting("Aliases in a query", default=15, minimum=0)
-    graphql_max_tokens: int = setting("Tokens in a query", default=500, minimum=50, maximum=5000)
+    graphql_max_aliases: int = setting("Aliases in a query", default=15, minimum=0, tunable=True)
+    graphql_max_tokens: int = setting("Tokens in a query", default=500, minimum=50, maximum=5000, tunable=True)
     graphql_max_cost: int = setting(
-        "Fields that a query resolves, those of lists as often as they are long", default=8000, minimum=100
+        "Fields that a query resolves, those of lists as often as they are long",
+        default=8000,
+        minimum=100,
+        tunable=True,
     )
     graphql_trace_resolvers: bool = setting("A span for each resolver of a GraphQL operation", default=False)
     public_answer_s: float = setting(
@@ -47,11 +55,11 @@ class Settings(CommonSettings):
     )
 
     request_limit: int = setting("GraphQL requests, per instance", default=600, minimum=1)
-    register_limit: int = setting("Registrations from one address", default=10, minimum=1)
-    login_address_limit: int = setting("Logins from one address", default=30, minimum=1)
-    login_account_limit: int = setting("Logins to one account", default=10, minimum=1)
-    refresh_limit: int = setting("Renewed sessions from one address", default=120, minimum=1)
-    order_limit: int = setting("Orders placed, paid or cancelled by one person", default=30, minimum=1)
+    register_limit: int = setting("Registrations from one address", default=10, minimum=1, tunable=True)
+    login_address_limit: int = setting("Logins from one address", default=30, minimum=1, tunable=True)
+    login_account_limit: int = setting("Logins to one account", default=10, minimum=1, tunable=True)
+    refresh_limit: int = setting("Renewed sessions from one address", default=120, minimum=1, tunable=True)
+    order_limit: int = setting("Orders placed, paid or cancelled by one person", default=30, minimum=1, tunable=True)
 
     file_limit: int = setting("Posters and other files for pages", default=3000, minimum=1)
     page_limit: int = setting("Pages that only show something, each", default=600, minimum=1)
@@ -62,6 +70,7 @@ class Settings(CommonSettings):
     def addresses(self) -> dict[str, str]:
         return {"catalog": self.catalog_addr, "identity": self.identity_addr, "ordering": self.ordering_addr}
 
+    @cached_property
     def query_limits(self) -> QueryLimits:
         return QueryLimits(
             max_query_bytes=self.graphql_max_query_bytes,
@@ -75,6 +84,7 @@ class Settings(CommonSettings):
     def page_rates(self) -> Rates:
         return Rates(file=self.file_limit, browse=self.page_limit, write=self.form_limit, sign_in=self.sign_in_limit)
 
+    @cached_property
     def rates(self) -> dict[Act, Rate]:
         per_minute = {
             Act.REGISTER_ADDRESS: self.register_limit,

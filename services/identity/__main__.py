@@ -13,6 +13,7 @@ from services.defaults.health import Health
 from services.defaults.run import main, serve_http
 from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 from services.identity.app import Deps, RouteLimits, create_app
 from services.identity.passwords import HashingCost, PasswordHasher
 from services.identity.pruning import Pruner
@@ -25,7 +26,8 @@ MODELS = "services.identity.models"
 
 
 async def serve() -> None:
-    s = load(Settings, os.environ)
+    live = follow(Settings, os.environ)
+    s = live.current
     with setup_telemetry("identity", s):
         async with _open_stores(s) as (db, store, hasher):
             issuer = TokenIssuer(
@@ -36,7 +38,7 @@ async def serve() -> None:
             )
             health = Health("identity", s.release, {"postgres": db.ping})
             deps = Deps(
-                service=IdentityService(store, hasher, issuer, _policy(s)),
+                service=IdentityService(store, hasher, issuer, lambda: _policy(live.current)),
                 verifier=TokenVerifier(secret=s.jwt_secret, issuer=s.jwt_issuer, audience=s.jwt_audience),
                 health=health,
                 limits=RouteLimits(s.register_limit, s.login_limit, s.refresh_limit, s.read_limit),

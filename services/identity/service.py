@@ -58,12 +58,12 @@ def new_refresh_token() -> str:
 
 @dataclass(frozen=True)
 class IdentityService:
-    """Every method raises `Unavailable` while the database is away."""
+    """Every method raises `Unavailable` while the database is away. `policy` may change from one call to the next."""
 
     store: Store
     hasher: PasswordHasher
     issuer: TokenIssuer
-    policy: Policy
+    policy: Callable[[], Policy]
     new_token: Callable[[], str] = new_refresh_token
 
     async def register(self, *, email: str, password: str, name: str, origin: Origin) -> Session:
@@ -138,8 +138,9 @@ class IdentityService:
         Counting first makes guesses in parallel all count; only wrong ones may lock anyone out.
         """
         account_key, address_key = _throttle_keys(email, origin)
-        await self._take_attempt(address_key, self.policy.per_address)
-        await self._take_attempt(account_key, self.policy.per_account)
+        policy = self.policy()  # an attempt goes back into the window that it was taken from
+        await self._take_attempt(address_key, policy.per_address)
+        await self._take_attempt(account_key, policy.per_account)
         wrong = False
         try:
             yield
@@ -148,8 +149,8 @@ class IdentityService:
             raise
         finally:
             if not wrong:
-                await self.store.return_attempt(address_key, self.policy.per_address)
-                await self.store.return_attempt(account_key, self.policy.per_account)
+                await self.store.return_attempt(address_key, policy.per_address)
+                await self.store.return_attempt(account_key, policy.per_account)
 
     async def _take_attempt(self, key: str, pace: Pace) -> None:
         wait_s = await self.store.take_attempt(key, pace)
@@ -160,7 +161,7 @@ class IdentityService:
 
     async def _refuse(self, token_hash: str, origin: Origin) -> NoReturn:
         state = await self.store.select_token_state(token_hash)
-        why = domain.refusal(state, leeway_s=self.policy.leeway_s)
+        why = domain.refusal(state, leeway_s=self.policy().leeway_s)
         if why is Refusal.REPLAYED:
             user_id = await self.store.revoke_family(token_hash, RevokeReason.REPLAY, origin)
             _replayed.add(1)

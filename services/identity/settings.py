@@ -27,6 +27,7 @@ class Settings(CommonSettings):
         default=10,
         minimum=0,
         maximum=300,
+        tunable=True,
     )
     history_s: float = setting("How long expired logins, and why they ended, are kept", default=90 * 86400, minimum=0)
     prune_interval_s: float = setting("Pause between two deletions of what expired", default=3600, minimum=1)
@@ -43,12 +44,14 @@ class Settings(CommonSettings):
         "Networks whose X-Forwarded-For is believed: where the gateway runs",
         default=("127.0.0.0/8", "::1/128"),
     )
-    login_window_s: float = setting("Window that the two limits of logins are for", default=900, minimum=1)
+    login_window_s: float = setting(
+        "Window that the two limits of logins are for", default=900, minimum=1, tunable=True
+    )
     login_account_limit: int = setting(
-        "Failed logins to one account per window, over all instances", default=10, minimum=1
+        "Failed logins to one account per window, over all instances", default=10, minimum=1, tunable=True
     )
     login_address_limit: int = setting(
-        "Failed logins from one address per window, over all instances", default=50, minimum=1
+        "Failed logins from one address per window, over all instances", default=50, minimum=1, tunable=True
     )
     register_limit: int = setting("Registrations from one address per minute and instance", default=20, minimum=1)
     login_limit: int = setting("Logins from one address per minute and instance", default=60, minimum=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from services.defaults.health import Health
 from services.defaults.run import main, serve_http
-from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 from services.mailbox.app import create_app
 from services.mailbox.settings import Settings
 from services.mailbox.smtp import smtp_server
@@ -18,7 +18,7 @@ NAME = "mailbox"
 
 
 async def serve() -> None:
-    settings = load(Settings, os.environ)
+    settings = follow(Settings, os.environ).current
     async with AsyncExitStack() as stack:
         stack.enter_context(setup_telemetry(NAME, settings))
         store = await asyncio.to_thread(MailStore, Path(settings.mailbox_dir))

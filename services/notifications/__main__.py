@@ -14,6 +14,7 @@ from services.defaults.messaging import open_broker
 from services.defaults.run import main, serve_worker
 from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 from services.notifications.consumer import handler, work_queue
 from services.notifications.gauges import QueueGauge
 from services.notifications.mail import Composer
@@ -26,7 +27,7 @@ NAME = "notifications"
 
 
 async def serve() -> None:
-    settings = load(Settings, os.environ)
+    settings = follow(Settings, os.environ).current
     queue = work_queue(settings.delays_s)
     mailer = Mailer(
         host=settings.smtp_host,

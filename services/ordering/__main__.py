@@ -19,6 +19,7 @@ from services.defaults.resilience import open_grpc_client, open_http_client
 from services.defaults.run import main, serve_http
 from services.defaults.settings import MigrationSettings, load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 from services.ordering.app import Edge, create_app
 from services.ordering.catalog import GrpcCatalog, service_token
 from services.ordering.crash import crash_at
@@ -33,7 +34,8 @@ MODELS = "services.ordering.models"
 
 
 async def serve() -> None:
-    s = load(Settings, os.environ)
+    live = follow(Settings, os.environ)
+    s = live.current
     async with AsyncExitStack() as stack:
         stack.enter_context(setup_telemetry("ordering", s))
         enter = stack.enter_async_context
@@ -49,7 +51,7 @@ async def serve() -> None:
             db=db,
             catalog=catalog,
             provider=provider,
-            policy=s.policy,
+            policy=lambda: live.current.policy,
             random_bits=secrets.randbits,
             reached=crash_at(s.crash_at),
         )
@@ -59,7 +61,8 @@ async def serve() -> None:
         app = create_app(
             Edge(deps, verifier, health, s.limits, s.payments_api_key, s.trusted_proxies, not s.production)
         )
-        relay, recovery = Relay(db, broker, reached=deps.reached), Recovery(deps, interval_s=s.recovery_interval_s)
+        relay = Relay(db, broker, reached=deps.reached)
+        recovery = Recovery(deps, interval_s=lambda: live.current.recovery_interval_s)
         await serve_http(app, s, health, background=[relay.run, recovery.run, OutboxGauge(db).run])
 
 

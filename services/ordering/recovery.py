@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -18,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Looks for work every `interval_s` seconds; any number of instances may do so."""
+    """Looks for work, then pauses for `interval_s()` seconds; any number of instances may do so."""
 
-    def __init__(self, deps: Deps, *, interval_s: float) -> None:
+    def __init__(self, deps: Deps, *, interval_s: Callable[[], float]) -> None:
         self._deps = deps
         self._interval_s = interval_s
         self._prune_at = time.monotonic()
@@ -35,7 +36,7 @@ class Recovery:
                 # One broken order must not keep the loop from all the others.
                 logger.exception("recovery failed")
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._interval_s)
+                await asyncio.wait_for(stop.wait(), self._interval_s())
 
     async def _round(self) -> None:
         while await recover_once(self._deps):

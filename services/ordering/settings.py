@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from services.defaults.settings import CommonSettings, SettingsError, setting
 from services.ordering.app import RouteLimits
@@ -27,10 +28,10 @@ class Settings(CommonSettings):
     payments_addr: str = setting("`host:port` of the payment provider, where Consul does not say", default="")
 
     ordering_hold_ttl_s: float = setting(
-        "How long a buyer has to pay for held tickets", default=600, minimum=1, maximum=1800
+        "How long a buyer has to pay for held tickets", default=600, minimum=1, maximum=1800, tunable=True
     )
     expiry_grace_s: float = setting(
-        "How long after its hold an unpaid order is cancelled", default=5, minimum=0, maximum=600
+        "How long after its hold an unpaid order is cancelled", default=5, minimum=0, maximum=600, tunable=True
     )
     payments_timeout_s: float = setting(
         "How long a buyer waits for the payment provider; after that we ask it by ourselves",
@@ -39,17 +40,20 @@ class Settings(CommonSettings):
         maximum=25,
     )
     recovery_interval_s: float = setting(
-        "Pause between two looks for work that was left half done", default=1, minimum=0.05
+        "Pause between two looks for work that was left half done", default=1, minimum=0.05, tunable=True
     )
     recheck_s: float = setting(
-        "Pause between two questions to the provider about an unclear payment", default=2, minimum=0.1
+        "Pause between two questions to the provider about an unclear payment", default=2, minimum=0.1, tunable=True
     )
-    work_lease_s: float = setting("How long after a crash somebody else goes on with a payment", default=30, minimum=1)
+    work_lease_s: float = setting(
+        "How long after a crash somebody else goes on with a payment", default=30, minimum=1, tunable=True
+    )
     key_lease_s: float = setting(
         "How long after a crash the same request can be repeated; shorter than WORK_LEASE_S, so that a buyer who"
         " repeats a payment finishes it before it is given up",
         default=15,
         minimum=1,
+        tunable=True,
     )
 
     trusted_proxies: tuple[str, ...] = setting(
@@ -73,7 +77,7 @@ class Settings(CommonSettings):
     def addresses(self) -> dict[str, str]:
         return {"catalog": self.catalog_addr, "payments": self.payments_addr}
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
         return Policy(
             hold_ttl_s=self.ordering_hold_ttl_s,

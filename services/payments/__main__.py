@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from services.defaults.health import Health
 from services.defaults.run import Background, main, serve_http
-from services.defaults.settings import load
 from services.defaults.telemetry import setup_telemetry
+from services.defaults.tunables import follow
 from services.payments.app import Deps, create_app
 from services.payments.settings import Settings
 from services.payments.store import open_books
@@ -17,7 +17,7 @@ from services.payments.webhooks import open_herald
 
 
 async def serve() -> None:
-    s = load(Settings, os.environ)
+    s = follow(Settings, os.environ).current
     async with AsyncExitStack() as stack:
         stack.enter_context(setup_telemetry("payments", s))
         books = await stack.enter_async_context(open_books(s.payments_db))

@@ -57,7 +57,7 @@ async def channel(concerts: Concerts, holds: Holds, redis_url: str) -> AsyncIter
     async with Redis.from_url(redis_url) as redis:
         await redis.flushdb()
     async with (
-        open_cache(redis_url, ttl_s=30) as cache,
+        open_cache(redis_url, ttl_s=lambda: 30) as cache,
         in_memory(Deps(concerts=concerts, holds=holds, cache=cache, verifier=VERIFIER)) as channel,
     ):
         yield channel

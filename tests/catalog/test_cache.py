@@ -34,7 +34,7 @@ class Loader:
 
 @pytest.fixture
 async def cache(redis_url: str) -> AsyncIterator[Cache]:
-    async with open_cache(redis_url, ttl_s=30) as cache:
+    async with open_cache(redis_url, ttl_s=lambda: 30) as cache:
         yield cache
 
 
@@ -58,8 +58,18 @@ async def test_entries_live_for_the_ttl_less_a_jitter(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis:
         for chance, ttl_s in ((0.0, 30.0), (1.0, 30 * (1 - JITTER))):
             key = a_key()
-            await Cache(redis, ttl_s=30, chance=lambda chance=chance: chance).get_or_load(key, Loader())  # type: ignore[misc]  # a default binds it
+            await Cache(redis, ttl_s=lambda: 30, chance=lambda chance=chance: chance).get_or_load(key, Loader())  # type: ignore[misc]  # a default binds it
             assert 0 <= ttl_s * 1000 - await redis.pttl(key) < 1000
+
+
+async def test_the_ttl_may_change_meanwhile(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        ttl_s, key = 30, a_key()
+        cache = Cache(redis, ttl_s=lambda: ttl_s, chance=lambda: 0.0)
+        await cache.get_or_load(a_key(), Loader())
+        ttl_s = 300
+        await cache.get_or_load(key, Loader())
+        assert await redis.pttl(key) > 200_000
 
 
 async def test_of_many_who_miss_at_once_one_loads(cache: Cache) -> None:
@@ -116,7 +126,7 @@ def test_each_page_of_each_search_has_its_own_key() -> None:
 
 
 async def test_a_dead_redis_costs_little_and_breaks_nothing() -> None:
-    async with open_cache(f"redis://127.0.0.1:{unused_port()}", ttl_s=30) as cache:
+    async with open_cache(f"redis://127.0.0.1:{unused_port()}", ttl_s=lambda: 30) as cache:
         load = Loader()
         assert median([await timed(cache, a_key(), load) for _ in range(6)]) < AT_WORST_S
         assert load.calls == 6
@@ -143,7 +153,7 @@ async def frozen_redis() -> AsyncIterator[str]:
 
 
 async def test_a_frozen_redis_costs_a_read_its_budget_and_is_then_left_alone() -> None:
-    async with frozen_redis() as url, open_cache(url, ttl_s=30) as cache:
+    async with frozen_redis() as url, open_cache(url, ttl_s=lambda: 30) as cache:
         load = Loader()
         first = [await timed(cache, a_key(), load) for _ in range(FAILURES_TO_OPEN)]
         later = [await timed(cache, a_key(), load) for _ in range(10)]
@@ -153,7 +163,7 @@ async def test_a_frozen_redis_costs_a_read_its_budget_and_is_then_left_alone() -
 
 
 async def test_a_frozen_redis_holds_up_no_crowd() -> None:
-    async with frozen_redis() as url, open_cache(url, ttl_s=30) as cache:
+    async with frozen_redis() as url, open_cache(url, ttl_s=lambda: 30) as cache:
         load = Loader()
         waits = await asyncio.gather(*(timed(cache, a_key(), load) for _ in range(100)))
         assert max(waits) < 2 * AT_WORST_S  # so many at once keep a core busy for a moment
@@ -164,7 +174,7 @@ async def test_a_redis_that_comes_back_is_used_again(redis_url: str) -> None:
     port = unused_port()
     parts = urlsplit(redis_url)
     address = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"
-    async with open_cache(urlunsplit(parts._replace(netloc=address)), ttl_s=30, left_alone_s=0.1) as cache:
+    async with open_cache(urlunsplit(parts._replace(netloc=address)), ttl_s=lambda: 30, left_alone_s=0.1) as cache:
         key, load = a_key(), Loader()
         for _ in range(FAILURES_TO_OPEN + 1):
             await cache.get_or_load(key, load)

@@ -32,7 +32,7 @@ def make_deps(shop: Shop) -> MakeDeps:
             "clients": shop.clients,
             "verifier": TokenVerifier(secret=SECRET, issuer=ISSUER, audience=AUDIENCE),
             "health": Health("gateway", "test", {}),
-            "limiter": Limiter(MemoryCounter(), rates or {}),
+            "limiter": Limiter(MemoryCounter(), lambda: rates or {}),
             "answers": AnswerCache(),
             "cookie_secret": SECRET,
         }

@@ -229,7 +229,7 @@ async def test_introspection_and_graphiql_are_for_development(make_deps: MakeDep
     assert (await develop.get("/graphql")).status_code == 200
 
     limits = QueryLimits(introspection=False)
-    production = create_app(make_deps(production=True, query_limits=limits)).test_client()
+    production = create_app(make_deps(production=True, query_limits=lambda: limits)).test_client()
     status, body = await ask(production, INTROSPECTION)
     assert (status, code_of(body)) == (400, "FORBIDDEN")
     assert (await production.get("/graphql")).status_code == 405

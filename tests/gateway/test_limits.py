@@ -19,7 +19,7 @@ class Clock:
 
 async def test_a_window_is_full_and_then_a_new_one_begins() -> None:
     clock = Clock()
-    limiter = Limiter(MemoryCounter(clock=clock), {Act.LOGIN_ACCOUNT: Rate(2, 60)})
+    limiter = Limiter(MemoryCounter(clock=clock), lambda: {Act.LOGIN_ACCOUNT: Rate(2, 60)})
     await limiter.spend(Act.LOGIN_ACCOUNT, "a")
     clock.now = 20
     await limiter.spend(Act.LOGIN_ACCOUNT, "a")
@@ -30,6 +30,17 @@ async def test_a_window_is_full_and_then_a_new_one_begins() -> None:
     await limiter.spend(Act.ORDER_PERSON, "a")
     clock.now = 60
     await limiter.spend(Act.LOGIN_ACCOUNT, "a")
+
+
+async def test_a_rate_may_change_meanwhile() -> None:
+    rates = {Act.LOGIN_ACCOUNT: Rate(1, 60)}
+    limiter = Limiter(MemoryCounter(), lambda: rates)
+    await limiter.spend(Act.LOGIN_ACCOUNT, "a")
+    rates = {Act.LOGIN_ACCOUNT: Rate(3, 60)}
+    for _ in range(2):
+        await limiter.spend(Act.LOGIN_ACCOUNT, "a")
+    with pytest.raises(RateLimited):
+        await limiter.spend(Act.LOGIN_ACCOUNT, "a")
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +60,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_redis_counts_for_all_instances_and_lets_none_of_many_slip_through(redis_url: str) -> None:
     async with open_counter(redis_url) as one, open_counter(redis_url) as other:
         rates = {Act.LOGIN_ACCOUNT: Rate(10, 60)}
-        limiters = [Limiter(one, rates), Limiter(other, rates)]
+        limiters = [Limiter(one, lambda: rates), Limiter(other, lambda: rates)]
         outcomes = await asyncio.gather(
             *(limiters[number % 2].spend(Act.LOGIN_ACCOUNT, "a") for number in range(30)), return_exceptions=True
         )

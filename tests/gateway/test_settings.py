@@ -12,7 +12,7 @@ SECRETS = {"JWT_SECRET": "j" * 32, "CSRF_SECRET": "c" * 32}
 
 def test_the_defaults_are_the_contracts_limits() -> None:
     settings = load(Settings, SECRETS)
-    assert settings.query_limits() == QueryLimits()
+    assert settings.query_limits == QueryLimits()
     assert settings.max_body_bytes == 64 * 1024
     assert settings.port == 8080
     limits = QueryLimits()
@@ -25,11 +25,11 @@ def test_the_defaults_are_the_contracts_limits() -> None:
 
 
 def test_whatever_is_limited_has_a_rate() -> None:
-    assert load(Settings, SECRETS).rates().keys() == set(Act)
+    assert load(Settings, SECRETS).rates.keys() == set(Act)
 
 
 def test_production_has_no_introspection() -> None:
-    assert not load(Settings, SECRETS | {"ENVIRONMENT": "production"}).query_limits().introspection
+    assert not load(Settings, SECRETS | {"ENVIRONMENT": "production"}).query_limits.introspection
 
 
 def test_secrets_are_needed() -> None:

@@ -64,7 +64,7 @@ def issuer() -> TokenIssuer:
 
 @pytest.fixture
 def service(store: Store, hasher: PasswordHasher, issuer: TokenIssuer) -> IdentityService:
-    return IdentityService(store, hasher, issuer, POLICY)
+    return IdentityService(store, hasher, issuer, lambda: POLICY)
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from services.identity.seed import DEMO_EMAIL, DEMO_PASSWORD
 
 ROOT = Path(__file__).parents[2]
 DEMO = {"email": DEMO_EMAIL, "password": DEMO_PASSWORD}
-START_S = 20
+PATIENCE_S = 20
 LIMITS = ("REGISTER", "LOGIN", "REFRESH", "READ", "LOGIN_ACCOUNT", "LOGIN_ADDRESS")
 
 
@@ -33,16 +35,19 @@ def run_verb(verb: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture(scope="module")
-def env(postgres: Any) -> dict[str, str]:
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def env(postgres: Any) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": postgres.create_database("identity"),
         "JWT_SECRET": "a signing key of the tests, 32 bytes or more",
-        "PORT": str(port),
+        "PORT": free_port(),
         "ARGON2_MEMORY_KIB": "64",
         "DRAIN_S": "0",
         **{f"{name}_LIMIT": "1000000" for name in LIMITS},
@@ -55,25 +60,36 @@ def url(env: dict[str, str]) -> Iterator[str]:
     for verb in ("migrate", "seed", "migrate", "seed"):
         outcome = run_verb(verb, env)
         assert outcome.returncode == 0, outcome.stderr
-    process = subprocess.Popen([sys.executable, "-m", "services.identity"], cwd=ROOT, env=env)
-    try:
-        address = f"http://127.0.0.1:{env['PORT']}"
-        wait_until_ready(address)
+    with serving(env) as (_, address):
         yield address
+
+
+@contextmanager
+def serving(env: dict[str, str], log: Path = Path(os.devnull)) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A process of identity and its address; what it logs goes into `log`."""
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([sys.executable, "-m", "services.identity"], cwd=ROOT, env=env, stderr=stderr)
+    address = f"http://127.0.0.1:{env['PORT']}"
+    try:
+        wait_until(lambda: is_ready(address))
+        yield process, address
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
 
-def wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{url}/health", timeout=2).status_code == 200:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    pytest.fail(f"Identity was not ready within {START_S} s.")
+def is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=2).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"It did not come about within {PATIENCE_S} s."
+        time.sleep(0.05)
 
 
 def test_the_demo_buyer_logs_in(url: str) -> None:
@@ -94,6 +110,44 @@ def test_a_setting_that_makes_no_sense_stops_the_start(env: dict[str, str], key:
     outcome = run_verb("serve", env | {key: value})
     assert outcome.returncode == 2
     assert key in outcome.stderr
+
+
+def guess_twice(url: str, name: str) -> tuple[int, ...]:
+    wrong = {"email": f"{name}@ticketflow.test", "password": "not the right one"}
+    return tuple(requests.post(f"{url}/login", json=wrong, timeout=10).status_code for _ in range(2))
+
+
+@pytest.mark.usefixtures("url")  # for its migrated database
+def test_limits_and_log_level_change_at_sighup_while_a_request_is_in_flight(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file, log = tmp_path / "tunables.env", tmp_path / "log"
+    file.write_text("LOGIN_ACCOUNT_LIMIT=1\nLOG_LEVEL=warning\n")
+    with serving(env | {"PORT": free_port(), "TUNABLES_FILE": str(file)}, log) as (process, address):
+        assert guess_twice(address, "anna") == (401, 429)
+        assert "serving" not in log.read_text()
+
+        def body_with_a_signal_in_the_middle() -> Iterator[bytes]:
+            body = json.dumps(DEMO).encode()
+            yield body[:10]
+            file.write_text("LOGIN_ACCOUNT_LIMIT=1000\nLOG_LEVEL=info\n")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "LOG_LEVEL, LOGIN_ACCOUNT_LIMIT" in log.read_text())
+            yield body[10:]
+
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(f"{address}/login", data=body_with_a_signal_in_the_middle(), headers=headers, timeout=10)
+        assert answer.status_code == 200
+        assert guess_twice(address, "otto") == (401, 401)
+
+
+@pytest.mark.usefixtures("url")
+def test_without_a_file_sighup_does_not_end_it(env: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serving(env | {"PORT": free_port()}, log) as (process, address):
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "there is no TUNABLES_FILE" in log.read_text())
+        assert is_ready(address)
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,8 @@ async def test_right_logins_count_against_no_one(service: IdentityService) -> No
 
 async def test_a_login_that_is_turned_away_for_load_is_no_wrong_guess(service: IdentityService) -> None:
     await register(service)
-    tight = dataclasses.replace(service, policy=dataclasses.replace(service.policy, per_account=Pace(1, 900)))
+    policy = dataclasses.replace(service.policy(), per_account=Pace(1, 900))
+    tight = dataclasses.replace(service, policy=lambda: policy)
     with patch.object(PasswordHasher, "verify", side_effect=Unavailable("full")), pytest.raises(Unavailable):
         await tight.log_in(email=EMAIL, password=PASSWORD, origin=HOME)
     assert await tight.log_in(email=EMAIL, password=PASSWORD, origin=HOME)

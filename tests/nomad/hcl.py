@@ -58,6 +58,7 @@ class Template:
     perms: str
     env: bool
     change_mode: str
+    change_signal: str
 
     @property
     def keys(self) -> set[str]:
@@ -87,6 +88,7 @@ class Task:
                 body.get("perms", "0644"),
                 body.get("env") in (True, "true"),
                 body.get("change_mode", "restart"),
+                body.get("change_signal", ""),
             )
             for body in self.body.get("template", [])
         ]

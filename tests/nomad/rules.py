@@ -15,6 +15,7 @@ Rule = Callable[[Job], Iterator[str]]
 
 SERVICES: Final = ("catalog", "dashboard", "gateway", "identity", "mailbox", "notifications", "ordering", "payments")
 SERVERS: Final = ("postgres", "rabbitmq", "redis")
+TUNED: Final = tuple(name for name in SERVICES if name != "mailbox")  # that one has no keys in Consul's KV
 CALLERS: Final = ("dashboard", "gateway", "ordering")  # they look for others in Consul
 ONE_PORT: Final = ("dashboard", "mailbox")  # two of them cannot stand side by side, so there is no canary
 PROCESS_KEYS: Final = {"PEX_ROOT", "PYTHONUNBUFFERED"}  # for the release's file and the interpreter, not for us
@@ -24,6 +25,9 @@ NATIVE_ONLY: Final = '${local.native ? ["%s"] : []}'
 ACCOUNTS: Final = {"postgres": "postgres", "redis": "redis", "rabbitmq": "rabbitmq", "backup": "postgres"}
 OURS: Final = re.compile(r"""^\$\{local\.native \? \["local/(\w+)\.pex", "(\w+)"\] : \["\2"\]\}$""")
 DRIVER_RULE: Final = '${contains(["raw_exec", "exec", "docker"], var.driver)}'
+TUNING: Final = (  # of Consul's KV, the keys that a service reads while it runs, or the others
+    '{{ $tunables := split "," "${local.tunables}" }}{{ range safeLs "ticketflow/config/%s" }}{{ if %s }}{{ .Key }}='
+)
 RUNTIME_CONSUL: Final = '${var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"}'
 
 
@@ -215,6 +219,27 @@ def knows_its_settings(job: Job) -> Iterator[str]:
         yield from (f"{task.name}: {key} is missing" for key in sorted(required - task.given))
 
 
+def is_tuned_without_a_restart(job: Job) -> Iterator[str]:
+    """What may change while the service runs comes in a file and by signal; the rest of its keys restarts it."""
+    if job.name not in TUNED:
+        return
+    (task,) = job.tasks
+    by_file = {template.destination: template for template in task.templates}
+    settings = settings_of(task)
+    tunable = {row.key for row in describe(settings) if row.tunable} if settings else set()
+    if set(re.findall(r"[A-Z][A-Z0-9_]+", one(job.document["locals"])["tunables"])) != tunable:
+        yield f"tunables are not the settings that can change, {sorted(tunable)}"
+    if TUNING % (job.name, "not (in $tunables .Key)") not in by_file["local/config.env"].text:
+        yield "a tunable restarts it"
+    live = by_file["local/tunables.env"]
+    if TUNING % (job.name, "in $tunables .Key") not in live.text:
+        yield "the file holds what the service refuses to change"
+    if (live.env, live.change_mode, live.change_signal) != (False, "signal", "SIGHUP"):
+        yield "it is not told that a tunable has changed"
+    if task.env.get("TUNABLES_FILE") != "${NOMAD_TASK_DIR}/tunables.env":
+        yield "it does not know the file (TUNABLES_FILE)"
+
+
 def stays_small(job: Job) -> Iterator[str]:
     for group in job.groups:
         for task in group.tasks.values():
@@ -270,6 +295,7 @@ RULES: Final[tuple[Rule, ...]] = (
     finds_by_itself,
     stays_with_its_data,
     knows_its_settings,
+    is_tuned_without_a_restart,
     stays_small,
     recovers,
     scales,

@@ -67,7 +67,7 @@ def deps(db: Database, catalog: FakeCatalog, provider: FakeProvider, crash_at: C
         db=db,
         catalog=catalog,
         provider=provider,
-        policy=Policy(hold_ttl_s=600, expiry_grace_s=0, key_lease_s=0, work_lease_s=0, recheck_s=0),
+        policy=lambda: Policy(hold_ttl_s=600, expiry_grace_s=0, key_lease_s=0, work_lease_s=0, recheck_s=0),
         random_bits=secrets.randbits,
         reached=crash_at,
     )

@@ -77,9 +77,11 @@ async def test_a_payment_that_was_settled_while_its_request_began_is_answered(
 
 @pytest.mark.parametrize("lease_s", [0, 30])
 async def test_fifty_payments_with_one_key_charge_once(deps: Deps, provider: FakeProvider, lease_s: float) -> None:
-    policy = replace(deps.policy, key_lease_s=lease_s)
+    policy = replace(deps.policy(), key_lease_s=lease_s)
     order_id = await placed(deps)
-    await asyncio.gather(*(pay(replace(deps, policy=policy), order_id) for _ in range(50)), return_exceptions=True)
+    await asyncio.gather(
+        *(pay(replace(deps, policy=lambda: policy), order_id) for _ in range(50)), return_exceptions=True
+    )
     assert (await load(deps, order_id)).status is Status.CONFIRMED
     assert provider.taken_minor == TOTAL
     assert len(await events(deps)) == 2

@@ -63,7 +63,7 @@ async def test_two_buyers_may_use_the_same_key(deps: Deps) -> None:
 
 
 async def test_fifty_clicks_make_one_order(deps: Deps, catalog: FakeCatalog) -> None:
-    patient = replace(deps, policy=replace(deps.policy, key_lease_s=30))
+    patient = replace(deps, policy=lambda: replace(deps.policy(), key_lease_s=30))
     results = await asyncio.gather(*(place(patient, "storm") for _ in range(50)), return_exceptions=True)
     ids = {result.document["id"] for result in results if isinstance(result, Answer)}
     refusals = [result for result in results if not isinstance(result, Answer)]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,9 +46,11 @@ def run_verb(verb: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def env(postgres: Any, rabbitmq_url: str) -> Iterator[dict[str, str]]:
+def env(postgres: Any, rabbitmq_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What ordering is told; the catalog and the payment provider that it names are running."""
     catalog_port, payments_port = free_port(), free_port()
+    tunables = tmp_path_factory.mktemp("ordering") / "tunables.env"
+    tunables.touch()
     payments = {"PATH": os.environ["PATH"], "PAYMENTS_API_KEY": OTHER_SECRET, "PORT": str(payments_port)}
     with served_in_a_thread(CatalogServer(), catalog_port), started("payments", payments | {"PAYMENTS_DB": ":memory:"}):
         yield {
@@ -61,19 +64,26 @@ def env(postgres: Any, rabbitmq_url: str) -> Iterator[dict[str, str]]:
             "PAYMENTS_ADDR": f"127.0.0.1:{payments_port}",
             "PORT": str(free_port()),
             "DRAIN_S": "0",
+            "TUNABLES_FILE": str(tunables),
             **{f"{name}_LIMIT": "1000000" for name in ("ORDER", "READ", "WEBHOOK")},
         }
 
 
 @pytest.fixture(scope="module")
-def url(env: dict[str, str]) -> Iterator[str]:
+def process(env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     for _ in range(2):
         outcome = run_verb("migrate", {"PATH": env["PATH"], "DATABASE_URL": env["DATABASE_URL"]})
         assert outcome.returncode == 0, outcome.stderr
     with started("ordering", env) as process:
-        yield f"http://127.0.0.1:{env['PORT']}"
+        yield process
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def url(env: dict[str, str], process: subprocess.Popen[bytes]) -> str:
+    assert process.poll() is None
+    return f"http://127.0.0.1:{env['PORT']}"
 
 
 @contextmanager
@@ -106,17 +116,38 @@ def bearer() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_an_order_is_placed_and_paid(url: str, bearer: dict[str, str]) -> None:
+def place(url: str, bearer: dict[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {"concertId": CONCERT_ID, "lines": [{"tierId": SEATED, "quantity": 2}]}
     placed = requests.post(f"{url}/orders", json=body, headers=bearer | {"Idempotency-Key": uuid4().hex}, timeout=10)
     assert placed.status_code == 201
+    order: dict[str, Any] = placed.json()
+    return order
+
+
+def test_an_order_is_placed_and_paid(url: str, bearer: dict[str, str]) -> None:
     paid = requests.post(
-        f"{url}/orders/{placed.json()['id']}/payment",
+        f"{url}/orders/{place(url, bearer)['id']}/payment",
         json={"card": {"number": GOOD, "expiry": "12/40", "cvc": "123"}},
         headers=bearer | {"Idempotency-Key": uuid4().hex},
         timeout=10,
     )
     assert (paid.status_code, paid.json()["status"]) == (200, "CONFIRMED")
+
+
+def test_how_long_tickets_are_held_changes_at_sighup(
+    env: dict[str, str], process: subprocess.Popen[bytes], url: str, bearer: dict[str, str]
+) -> None:
+    def held_s() -> float:
+        order = place(url, bearer)
+        placed_at, expires_at = (datetime.fromisoformat(order[key]) for key in ("createdAt", "expiresAt"))
+        return (expires_at - placed_at).total_seconds()
+
+    assert held_s() > 500  # by default 600
+    Path(env["TUNABLES_FILE"]).write_text("ORDERING_HOLD_TTL_S=300\n")
+    process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + START_S
+    while held_s() > 400:
+        assert time.monotonic() < deadline, "tickets are held for as long as before"
 
 
 def test_health_names_every_dependency(url: str) -> None:

@@ -188,7 +188,7 @@ async def test_a_request_that_never_arrived_is_called_off(deps: Deps, provider: 
 
 
 async def test_a_notification_makes_recovery_look_at_once(deps: Deps, provider: FakeProvider) -> None:
-    slow = replace(deps, policy=replace(deps.policy, recheck_s=3600))
+    slow = replace(deps, policy=lambda: replace(deps.policy(), recheck_s=3600))
     order_id = await placed(slow)
     with pytest.raises(Unavailable):
         await pay(slow, order_id, "late", LATE)

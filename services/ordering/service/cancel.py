@@ -42,7 +42,7 @@ async def expire_order(deps: Deps) -> bool:
     Its tickets are sellable already, as their lease has lapsed; freeing them only tidies up.
     """
     async with deps.db.transaction():
-        locked = await orders.lock_expired(deps.db, deps.policy.expiry_grace_s)
+        locked = await orders.lock_expired(deps.db, deps.policy().expiry_grace_s)
         if locked is None:
             return False
         latest = await payments.select_latest(deps.db, locked.order.id)
@@ -57,9 +57,9 @@ async def _end_by_buyer(deps: Deps, locked: Locked) -> None:
     latest = await payments.select_latest(deps.db, locked.order.id)
     check_cancellable(locked.order, latest, locked.now)
     paid = latest if latest and latest.state is PaymentState.SUCCEEDED else None
-    order = await _end(deps, locked, CancelReason.BUYER, refunded=paid is not None, lease_s=deps.policy.work_lease_s)
+    order = await _end(deps, locked, CancelReason.BUYER, refunded=paid is not None, lease_s=deps.policy().work_lease_s)
     if paid:
-        await payments.update_state(deps.db, paid, PaymentState.REFUND_DUE, lease_s=deps.policy.work_lease_s)
+        await payments.update_state(deps.db, paid, PaymentState.REFUND_DUE, lease_s=deps.policy().work_lease_s)
         await orders.insert_step(deps.db, order, Step.REFUND_DUE)
 
 

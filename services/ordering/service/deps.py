@@ -33,12 +33,13 @@ def _pass(_step: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """`random_bits(n)` gives n random bits. `reached` is told each step that a crash may fall behind."""
+    """`policy` is asked for each time, as it may change. `random_bits(n)` gives n random bits. `reached` is told each
+    step that a crash may fall behind."""
 
     db: Database
     catalog: Catalog
     provider: PaymentProvider
-    policy: Policy
+    policy: Callable[[], Policy]
     random_bits: Callable[[int], int]
     new_id: Callable[[], UUID] = uuid4
     reached: Callable[[str], None] = _pass

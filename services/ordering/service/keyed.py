@@ -26,7 +26,7 @@ class Answer:
 
 async def claim(deps: Deps, wanted: Claim) -> Answer | None:
     """Takes the key, or gives the answer of the request that had it. Raises that request's error again."""
-    stored = await keys.claim_key(deps.db, wanted, deps.policy.key_lease_s)
+    stored = await keys.claim_key(deps.db, wanted, deps.policy().key_lease_s)
     if stored is None:
         return None
     if stored.status >= 400:

@@ -78,10 +78,10 @@ async def _begin(deps: Deps, buyer: Buyer, order_id: UUID, key: str, card: Card)
             latest = await payments.select_latest(deps.db, order_id)
             check_payable(locked.order, latest, attempt, locked.now)
             if latest and latest.id == attempt and latest.state in RESUMABLE_PAYMENTS:
-                await payments.extend_lease(deps.db, attempt, deps.policy.work_lease_s)
+                await payments.extend_lease(deps.db, attempt, deps.policy().work_lease_s)
                 return locked.order, latest
             payment = await payments.insert_payment(
-                deps.db, attempt, locked.order, card, key=key, lease_s=deps.policy.work_lease_s
+                deps.db, attempt, locked.order, card, key=key, lease_s=deps.policy().work_lease_s
             )
             await orders.insert_step(deps.db, locked.order, Step.PAYMENT_STARTED)
             return locked.order, payment

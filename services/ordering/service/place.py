@@ -74,7 +74,7 @@ async def place_order(deps: Deps, buyer: Buyer, key: str, placement: Placement) 
 
 async def _hold(deps: Deps, new_id: UUID, placement: Placement) -> Hold:
     try:
-        hold = await deps.catalog.hold(new_id, placement.concert_id, placement.wanted, deps.policy.hold_ttl_s)
+        hold = await deps.catalog.hold(new_id, placement.concert_id, placement.wanted, deps.policy().hold_ttl_s)
     except AppError as refusal:
         if refusal.status < 500:
             orders_refused.add(1, {"reason": refusal.code})

@@ -27,11 +27,11 @@ PRUNE_BATCH: Final = 1000
 
 async def recover_once(deps: Deps) -> int:
     """One round over everything that may be owed; how many pieces of work there were."""
-    unfinished = await payments.claim_unfinished(deps.db, BATCH, deps.policy.work_lease_s)
+    unfinished = await payments.claim_unfinished(deps.db, BATCH, deps.policy().work_lease_s)
     for payment in unfinished:
         await _recover_payment(deps, payment)
     expired = await _expire_batch(deps)
-    releases = await orders.claim_releases(deps.db, BATCH, deps.policy.work_lease_s)
+    releases = await orders.claim_releases(deps.db, BATCH, deps.policy().work_lease_s)
     for order_id, claim in releases:
         try:
             with work_span("release tickets"):

@@ -73,14 +73,14 @@ async def _sell(deps: Deps, payment: Payment) -> Sequence[Ticket]:
     except _GONE:
         order = await _still_open(deps, payment)
     wanted = [Wanted(line.tier_id, line.quantity) for line in order.lines]
-    await deps.catalog.hold(order.id, order.concert.id, wanted, deps.policy.hold_ttl_s)
+    await deps.catalog.hold(order.id, order.concert.id, wanted, deps.policy().hold_ttl_s)
     deps.reached("pay.held_again")
     return await deps.catalog.confirm(order.id)
 
 
 async def _still_open(deps: Deps, payment: Payment) -> Order:
     """The order, if nobody else has settled this attempt: else tickets would be held for a closed order."""
-    mine = await payments.extend_lease(deps.db, payment.id, deps.policy.work_lease_s)
+    mine = await payments.extend_lease(deps.db, payment.id, deps.policy().work_lease_s)
     order = await orders.select_order(deps.db, payment.order_id)
     if not mine or order is None or order.status is not Status.PENDING:
         raise _unclear()
@@ -126,8 +126,8 @@ async def _lose(deps: Deps, payment: Payment) -> AppError:
         if current.state not in OPEN_PAYMENTS:
             return _unclear()
         cancelled = locked.order.cancelled(CancelReason.SOLD_OUT, locked.now)
-        await orders.update_cancelled(deps.db, cancelled, deps.policy.work_lease_s)
-        await payments.update_state(deps.db, current, PaymentState.REFUND_DUE, lease_s=deps.policy.work_lease_s)
+        await orders.update_cancelled(deps.db, cancelled, deps.policy().work_lease_s)
+        await payments.update_state(deps.db, current, PaymentState.REFUND_DUE, lease_s=deps.policy().work_lease_s)
         await orders.insert_step(deps.db, cancelled, Step.CANCELLED, cancelled.cancelled_at)
         await orders.insert_step(deps.db, cancelled, Step.REFUND_DUE)
         await stage_event(deps, cancelled, refunded=True)
@@ -160,7 +160,7 @@ async def _wait(deps: Deps, payment: Payment) -> AppError:
     async with deps.db.transaction():
         locked, current = await _lock(deps, payment)
         if current.state in OPEN_PAYMENTS:
-            await payments.update_state(deps.db, current, PaymentState.UNCLEAR, lease_s=deps.policy.recheck_s)
+            await payments.update_state(deps.db, current, PaymentState.UNCLEAR, lease_s=deps.policy().recheck_s)
         if current.state is PaymentState.STARTED:
             await orders.insert_step(deps.db, locked.order, Step.PAYMENT_UNCLEAR)
             payment_outcomes.add(1, {"outcome": "unclear"})
