@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile # a file's tests share its servers
+# Those in which nothing depends on how fast the machine is; one after the other, as they need it for themselves.
+FAULTS_THAT_FIT := $(patsubst %,tests/faults/test_%.py,controls crash_points duplicates last_ticket payments)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -14,8 +16,9 @@ up: setup ## run the whole shop on this machine (INSTANCES=2: of each service, u
 	@exec $(BIN)/python -m services.apphost up $(if $(INSTANCES),--instances $(INSTANCES))
 
 .PHONY: test
-test: setup-tests ## run all tests but those of faults, beside a running shop if need be
+test: setup-tests ## run all tests but the longer ones of faults, beside a running shop if need be
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not faults"
+	@$(BIN)/python -m pytest $(FAULTS_THAT_FIT) -m "not slow"
 
 .PHONY: test-unit
 test-unit: setup-tests ## run the tests that do not start the whole system
