@@ -76,7 +76,8 @@ class Link:
                 session = await self._open()
             except Unavailable as error:
                 failures += 1
-                logger.warning("broker unreachable", extra={"reason": reason(error), "failures": failures})
+                if is_news(failures):
+                    logger.warning("broker unreachable", extra={"reason": reason(error), "failures": failures})
                 await asyncio.sleep(backoff_s(failures))
                 continue
             failures = 0
@@ -193,6 +194,11 @@ def connection_errors() -> Iterator[None]:
 def reason(error: Unavailable) -> str:
     """What is behind the error, for a log line; callers are not told."""
     return repr(error.__cause__ or error)
+
+
+def is_news(failures: int) -> bool:
+    """Whether to say it of the n-th failure in a row: the first, second, fourth, eighth…; an outage fills no log."""
+    return failures & (failures - 1) == 0
 
 
 def backoff_s(failures: int) -> float:
