@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from quart import Blueprint, Quart, Request, Response, current_app, g, jsonify, request, send_from_directory
 from quart.typing import ResponseReturnValue
 from quart_rate_limiter import RateLimiter, RateLimitExceeded, rate_exempt
-from quart_schema import QuartSchema, RequestSchemaValidationError, document_response, hide
+from quart_schema import OpenAPIProvider, QuartSchema, RequestSchemaValidationError, document_response, hide
 from quart_schema.typing import PydanticDumpOptions
 from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
@@ -79,6 +79,19 @@ class ProblemBody(Model):
     code: str
     fields: dict[str, str] = Field(default_factory=dict)
     trace_id: str = ""
+
+
+class NoBody:
+    """Stands for an answer without a body, which quart-schema has no word for."""
+
+
+class OpenApi(OpenAPIProvider):
+    """quart-schema's document, which knows answers without a body, too."""
+
+    def build_response_object(self, model: Any, headers_model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if model is NoBody:
+            return {"description": "Done; there is nothing to say."}, {}
+        return super().build_response_object(model, headers_model)
 
 
 class JsonRequest(Request):
@@ -153,6 +166,11 @@ def public(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """The route is open to everyone, and says so."""
     handler.__authorization__ = "public"  # type: ignore[attr-defined] # the mark that the route tests look for
     return handler
+
+
+def documented_as_empty(status: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Names, in the OpenAPI document, an answer of a route that has no body."""
+    return document_response(NoBody, status)
 
 
 def documented_problems(*statuses: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -259,6 +277,7 @@ def _install_api_pages(app: Quart, *, enabled: bool) -> None:
     QuartSchema(
         app,
         openapi_path="/openapi.json" if enabled else None,
+        openapi_provider_class=OpenApi,
         redoc_ui_path=None,
         scalar_ui_path=None,
         info={"title": f"TicketFlow {app.name}", "version": "1"},

@@ -20,6 +20,7 @@ from services.defaults.http import (
     authenticated,
     client_address,
     create_http_app,
+    documented_as_empty,
     documented_problems,
     principal,
     public,
@@ -193,6 +194,7 @@ def _session_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @public
     @rate_limit(limits.refresh, MINUTE)
     @tag(["sessions"])
+    @documented_as_empty(204)
     @documented_problems(400, 413, 415, 422, 429, 503)
     @validate_request(RefreshBody)
     async def logout(data: RefreshBody) -> tuple[str, int]:
