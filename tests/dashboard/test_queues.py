@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.contracts import NOTIFICATIONS_DEAD_QUEUE
+from services.contracts import NOTIFICATIONS_DEAD_QUEUE, NOTIFICATIONS_QUEUE, NOTIFICATIONS_RETRY_QUEUE
 from services.dashboard.queues import BrokerQueues, open_queues
 from services.defaults.errors import Unavailable
 from services.defaults.messaging import Broker, Delivery, open_broker
 from services.defaults.work_queue import PermanentFailure, WorkQueue
+from services.notifications.consumer import work_queue
 from tests.dashboard.samples import TRACE_ID
 from tests.defaults.rabbit import Wiring, has_depth, message, until
 
@@ -105,13 +106,19 @@ async def test_a_letter_keeps_its_trace(broker: Broker, queue: WorkQueue) -> Non
 
 
 async def test_the_real_queues_are_those_of_notifications(rabbitmq_url: str) -> None:
-    async with open_queues(rabbitmq_url, [1.0]) as queues:
-        assert isinstance(queues, BrokerQueues)
-        with pytest.raises(Unavailable):  # nobody has made them at this broker
+    delays_s = (2.5, 7.0)  # nobody else's at this broker
+    async with open_queues(rabbitmq_url, delays_s) as queues:
+        assert queues
+        with pytest.raises(Unavailable):  # nobody has made them yet
             await queues.state()
-    async with open_broker(rabbitmq_url) as broker:
-        with pytest.raises(Unavailable):
-            await broker.depth(NOTIFICATIONS_DEAD_QUEUE)
+        async with open_broker(rabbitmq_url) as broker:
+            await broker.declare(work_queue(delays_s).declare)
+        assert {queue.name for queue in await queues.state()} == {
+            NOTIFICATIONS_QUEUE,
+            f"{NOTIFICATIONS_RETRY_QUEUE}.2500",
+            f"{NOTIFICATIONS_RETRY_QUEUE}.7000",
+            NOTIFICATIONS_DEAD_QUEUE,
+        }
 
 
 async def test_a_broker_that_is_away_is_told_soon() -> None:
