@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
 from services.contracts import NOTIFICATIONS_DEAD_QUEUE, NOTIFICATIONS_QUEUE, NOTIFICATIONS_RETRY_QUEUE
-from services.dashboard.queues import BrokerQueues, open_queues
+from services.dashboard.queues import BrokerQueues, Queues, open_queues
 from services.defaults.errors import Unavailable
 from services.defaults.messaging import Broker, Delivery, open_broker
 from services.defaults.work_queue import PermanentFailure, WorkQueue
@@ -105,20 +106,27 @@ async def test_a_letter_keeps_its_trace(broker: Broker, queue: WorkQueue) -> Non
     assert TRACE_ID in letter.traceparent
 
 
-async def test_the_real_queues_are_those_of_notifications(rabbitmq_url: str) -> None:
+async def test_the_real_queues_are_those_of_notifications(rabbitmq_url: str, broker: Broker) -> None:
     delays_s = (2.5, 7.0)  # nobody else's at this broker
     async with open_queues(rabbitmq_url, delays_s) as queues:
         assert queues
         with pytest.raises(Unavailable):  # nobody has made them yet
             await queues.state()
-        async with open_broker(rabbitmq_url) as broker:
-            await broker.declare(work_queue(delays_s).declare)
+        await broker.declare(work_queue(delays_s).declare)
+        await until(lambda: are_there(queues))
         assert {queue.name for queue in await queues.state()} == {
             NOTIFICATIONS_QUEUE,
             f"{NOTIFICATIONS_RETRY_QUEUE}.2500",
             f"{NOTIFICATIONS_RETRY_QUEUE}.7000",
             NOTIFICATIONS_DEAD_QUEUE,
         }
+
+
+async def are_there(queues: Queues) -> bool:
+    """Whoever declares them does so once the broker is reached."""
+    with contextlib.suppress(Unavailable):
+        return bool(await queues.state())
+    return False
 
 
 async def test_a_broker_that_is_away_is_told_soon() -> None:
