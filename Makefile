@@ -43,7 +43,7 @@ check: setup ## check format, lint, types, imports, generated code, known vulner
 	@$(BIN)/mypy --no-error-summary
 	@scripts/check_imports.sh
 	@scripts/check_generated.sh
-	@! command -v terraform >/dev/null || TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive terraform
+	@! command -v terraform >/dev/null || scripts/check_terraform.sh
 	@$(BIN)/python scripts/audit.py
 
 .PHONY: format

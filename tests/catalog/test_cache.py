@@ -180,6 +180,9 @@ async def test_a_redis_that_comes_back_is_used_again(redis_url: str) -> None:
             await cache.get_or_load(key, load)
         async with forwarding(port, parts.port or 6379):
             await until(lambda: load.calls, cache, key, load)
+            calls = load.calls
+            assert await cache.get_or_load(key, load) == str(calls).encode()
+            assert load.calls == calls
 
 
 async def until(calls: Callable[[], int], cache: Cache, key: str, load: Loader) -> None:

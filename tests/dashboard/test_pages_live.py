@@ -143,4 +143,6 @@ async def test_every_stream_begins_with_the_page_as_it_is(path: str) -> None:
         while b"<h1>" not in received:
             received += await connection.receive()
         desk.health.draining = True
-        await connection.as_response()
+        answer = await connection.as_response()
+    assert answer.status_code == 200
+    assert received.startswith(b"retry: ")

@@ -117,8 +117,10 @@ async def test_a_notification_wakes_the_listener(database: Database) -> None:
     wakes: asyncio.Queue[None] = asyncio.Queue()
     async with database.listen("things", lambda: wakes.put_nowait(None)):
         await asyncio.wait_for(wakes.get(), 5)  # once for the connection
+        await database.execute("NOTIFY other_things")
         await database.execute("NOTIFY things")
         await asyncio.wait_for(wakes.get(), 5)
+    assert wakes.empty()  # the other channel's woke nobody
 
 
 async def test_migrations_run_once_whoever_else_tries(postgres: Any) -> None:

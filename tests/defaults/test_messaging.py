@@ -142,6 +142,7 @@ async def test_a_consumer_survives_the_loss_of_its_queue(
         await broker.declare(wiring.declare)
         await until(lambda: _publishes(broker, wiring, b"2"))
         await until(lambda: inbox.bodies[-1] == b"2")
+    assert set(inbox.bodies) == {b"1", b"2"}
 
 
 async def test_the_trace_goes_along(broker: Broker, wiring: Wiring) -> None:

@@ -150,6 +150,8 @@ class TestRegistration:
                 return bool((await consul.health.service("quick-shop", passing=True))[1])
 
             await eventually(passes, within_s=5)
+            (found,) = (await consul.health.service("quick-shop"))[1]
+            assert found["Service"]["Port"] == settings.port
 
     async def test_a_sick_process_is_registered_and_not_found(self, consul_addr: str) -> None:
         settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr)
@@ -197,6 +199,7 @@ class TestRegistration:
 
             async with Registration(consul, instance, refresh_s=0.05):
                 await eventually(is_new)
+                assert len((await consul.health.service("reborn"))[1]) == 1
 
     async def test_where_nomad_registers_the_process_does_not(self, consul_addr: str) -> None:
         settings = CommonSettings(port=unused_port(), consul_http_addr=consul_addr, consul_register=False)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,15 +184,3 @@ def test_a_module_s_tests_speak_of_what_it_has(folder: Path) -> None:
             said = str(run.get("assert"))
             assert {kind for kind, _ in SPOKEN_OF.findall(said)}
             assert all(name in known.get(kind, set()) for kind, name in SPOKEN_OF.findall(said))
-
-
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no `terraform` on PATH to run the tests")
-def test_modules_without_providers_pass_their_own_tests(tmp_path: Path) -> None:
-    alone = [folder for folder in TESTED if not provider_versions(folder)]
-    assert alone
-    env = {"PATH": os.environ["PATH"], "TF_CLI_CONFIG_FILE": os.devnull, "TF_DATA_DIR": str(tmp_path)}
-    for folder in alone:
-        for command in (["init", "-backend=false"], ["validate"], ["test"]):
-            run = ["terraform", f"-chdir={folder}", *command, "-no-color"]
-            result = subprocess.run(run, env=env, capture_output=True, text=True, timeout=120, check=False)
-            assert result.returncode == 0, result.stdout + result.stderr

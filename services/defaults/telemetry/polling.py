@@ -20,7 +20,7 @@ async def poll(read: Callable[[], Awaitable[None]], stop: asyncio.Event, *, ever
             with untraced():
                 await read()
         except Unavailable:
-            pass
+            pass  # its health says so, and the last numbers stay
         except Exception:
             logger.exception("numbers not read")  # no reason for the process to end
         with suppress(TimeoutError):
