@@ -21,11 +21,11 @@ from aiohttp import web
 from services.apphost.errors import ApphostError
 from services.apphost.keeper import PART_STOP_S, Keeper
 from services.apphost.log import KEPT_LINES
-from services.apphost.sockets import make_private
 from services.apphost.vitals import Vitals
 
 SHOWN_LINES: Final = 10
 LOG_LINES: Final = 200
+LONGEST_STOP_S: Final = 10.0  # whoever asks waits for the answer, and not for ever
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,7 +48,6 @@ async def open_control(file: Path, keepers: Mapping[str, Keeper]) -> AsyncIterat
 
 @contextlib.contextmanager
 def _listener(file: Path) -> Iterator[socket.socket]:
-    make_private(file.parent)
     file.unlink(missing_ok=True)  # of one that was killed
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(file))
@@ -99,7 +98,7 @@ class Control:
             case "start":
                 await keeper.start()
             case "stop":
-                await keeper.stop(_number(request, "grace_s", PART_STOP_S, most=60))
+                await keeper.stop(_number(request, "grace_s", PART_STOP_S, most=LONGEST_STOP_S))
             case "restart":
                 await keeper.restart()
             case "freeze":

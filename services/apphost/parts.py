@@ -62,7 +62,7 @@ def choose(parts: Iterable[Part], wanted: Sequence[str] = (), without: Collectio
     known = {part.name: part for part in parts}
     if unknown := [name for name in (*wanted, *without) if name not in known]:
         raise ApphostError(f"There is no part named {unknown[0]}.", f"The parts are: {', '.join(known)}.")
-    kept = {name: part for name, part in known.items() if name not in without}
+    kept = {name: part for name, part in known.items() if not {name, part.service} & set(without)}
     chosen: set[str] = set()
     pending = [name for name, part in kept.items() if not wanted or {name, part.service} & set(wanted)]
     while pending:

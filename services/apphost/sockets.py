@@ -40,7 +40,7 @@ def ask(file: Path, method: str, path: str) -> Any:
         connection.request(method, path)
         answer = connection.getresponse()
         document = json.loads(answer.read())
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise ApphostError(f"The control socket {file} does not answer: {error}.", "Does the system run?") from error
     finally:
         connection.close()

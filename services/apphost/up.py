@@ -10,6 +10,7 @@ from services.apphost.console import Console
 from services.apphost.control import open_control
 from services.apphost.parts import Part
 from services.apphost.site import Site, instance_name
+from services.apphost.sockets import make_private
 from services.apphost.state import write_running
 from services.apphost.supervisor import Pids, Supervisor
 
@@ -32,6 +33,8 @@ async def up(site: Site, parts: Sequence[Part], console: Console) -> None:
     asked = _listen_for_stop(supervisor)
     if not site.consul_url:
         console.problem("There is no Consul here: the services find each other at fixed addresses.")
+    if site.control.parent != site.state.absolute():  # which was made private when it was opened
+        make_private(site.control.parent)
     try:
         async with open_control(site.control, supervisor.keepers):
             await _run_until(asked, supervisor, lambda took_s: console.block(_welcome(site, parts, took_s)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from services.catalog.domain import Left
 from services.catalog.store.concerts import Concerts
@@ -18,9 +19,6 @@ MAX_CONCERTS: Final = 200  # the soonest: a metric is no place for a whole catal
 
 _meter = metrics.get_meter(__name__)
 active_holds = _meter.create_gauge("holds.active", unit="{hold}", description="Holds whose lease runs")
-tickets_left = _meter.create_gauge(
-    "tickets.left", unit="{ticket}", description="Tickets that can be held, of the soonest concerts on sale"
-)
 
 
 class CountsHolds(Protocol):
@@ -51,16 +49,30 @@ class HoldGauge:
 
 
 class TicketGauge:
-    """Counts what is left of each concert on sale every so often."""
+    """Counts what is left of each concert on sale every so often; a concert that has begun is told of no longer."""
 
     def __init__(self, store: CountsTickets, *, every_s: float = TICKETS_EVERY_S) -> None:
         self._store = store
         self._every_s = every_s
+        self._left: Sequence[Left] = ()
+        # Observed and not set, for a number that was set once is told for ever.
+        _meter.create_observable_gauge(
+            "tickets.left",
+            [self.observe],
+            unit="{ticket}",
+            description="Tickets that can be held, of the soonest concerts on sale",
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         await poll(self._read, stop, every_s=self._every_s)
 
     async def _read(self) -> None:
-        for left in await self._store.count_left(MAX_CONCERTS):
-            concert = {"ticketflow.concert.id": str(left.concert_id), "ticketflow.concert.slug": left.slug}
-            tickets_left.set(left.tickets, concert)
+        self._left = await self._store.count_left(MAX_CONCERTS)
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """What the last count has found."""
+        return [Observation(left.tickets, _concert(left)) for left in self._left]
+
+
+def _concert(left: Left) -> dict[str, str]:
+    return {"ticketflow.concert.id": str(left.concert_id), "ticketflow.concert.slug": left.slug}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from aiormq.exceptions import PublishError
 from yarl import URL
 
 from services.defaults.errors import Unavailable
+from services.defaults.outages import back_off_s, is_news
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 5.0  # of every call: a frozen broker must not freeze its callers
 HEARTBEAT_S: Final = 2  # aiormq gives up after 3 × (heartbeat + 1) s of silence: 9 s
-BACKOFF_BASE_S: Final = 0.2
-BACKOFF_CAP_S: Final = 2.0
+BACK_OFF_MAX_S: Final = 2.0
 
 Topology = Callable[[AbstractChannel], Awaitable[None]]
 
@@ -78,7 +77,7 @@ class Link:
                 failures += 1
                 if is_news(failures):
                     logger.warning("broker unreachable", extra={"reason": reason(error), "failures": failures})
-                await asyncio.sleep(backoff_s(failures))
+                await asyncio.sleep(back_off_s(failures, BACK_OFF_MAX_S))
                 continue
             failures = 0
             try:
@@ -194,17 +193,6 @@ def connection_errors() -> Iterator[None]:
 def reason(error: Unavailable) -> str:
     """What is behind the error, for a log line; callers are not told."""
     return repr(error.__cause__ or error)
-
-
-def is_news(failures: int) -> bool:
-    """Whether to say it of the n-th failure in a row: the first, second, fourth, eighth…; an outage fills no log."""
-    return failures & (failures - 1) == 0
-
-
-def backoff_s(failures: int) -> float:
-    """Full jitter (Marc Brooker, "Exponential Backoff And Jitter"): anywhere up to a doubling ceiling."""
-    ceiling = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(failures, 10))
-    return random.uniform(0, ceiling)  # noqa: S311 - spreads reconnects, guards nothing
 
 
 async def _within_time(call: Awaitable[Any]) -> None:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import logging
-import random
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 from urllib.parse import urlsplit
 
 from consul.aio import Consul
 
+from services.defaults.outages import is_news
 from services.defaults.settings import CommonSettings, SettingsError
 
 logger = logging.getLogger(__name__)
 
-_BACK_OFF_BASE_S: Final = 0.25
-
-
-def back_off_s(failures: int, maximum_s: float) -> float:
-    """Full jitter: anything up to a limit that doubles, so that callers of a restarted agent do not march."""
-    return random.uniform(0, min(maximum_s, _BACK_OFF_BASE_S * 2.0 ** min(failures, 16)))  # noqa: S311  # no secret
-
 
 def log_consul_failure(purpose: str, failures: int, error: BaseException) -> None:
-    """One warning for each outage, at its first failure; the others only for who debugs."""
-    level = logging.WARNING if failures == 1 else logging.DEBUG
+    """A warning where it is news; the other failures of an outage only for who debugs."""
+    level = logging.WARNING if is_news(failures) else logging.DEBUG
     logger.log(level, "consul does not answer", extra={"purpose": purpose, "reason": repr(error)})
 
 

@@ -214,6 +214,12 @@ class Database:
         await self._take_slot()
         try:
             yield
+        except (*_AWAY, Unavailable, asyncio.CancelledError):
+            raise  # says nothing of a server that answers
+        except BaseException:
+            self._served_at = time.monotonic()  # a refusal is an answer, too
+            raise
+        else:
             self._served_at = time.monotonic()
         finally:
             self._slots.release()

@@ -20,8 +20,9 @@ from typing import Any, Final, Protocol
 
 from consul.aio import Consul
 
-from services.defaults.consul_agent import back_off_s, log_consul_failure, open_consul
+from services.defaults.consul_agent import log_consul_failure, open_consul
 from services.defaults.errors import Unavailable
+from services.defaults.outages import back_off_s
 from services.defaults.settings import CommonSettings, SettingsError
 
 logger = logging.getLogger(__name__)

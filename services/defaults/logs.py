@@ -50,14 +50,19 @@ def configure_logging(
     terminal.setFormatter(PrettyFormatter() if pretty else JsonFormatter(service))
     scrubber = Scrubber([terminal, *also], facts)
     scrubber.addFilter(Repetitions())
-    logging.basicConfig(level=level.upper(), handlers=[scrubber], force=True)
+    logging.basicConfig(handlers=[scrubber], force=True)
     for noisy in ("hypercorn.access", "tortoise", "aiormq", "grpclib", "asyncio", "mail.log", "opentelemetry", "redis"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    set_log_level(level)
 
 
 def set_log_level(level: str) -> None:
     """Changes the least severe `level` that is logged, for a process whose logging is configured."""
-    logging.getLogger().setLevel(level.upper())
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for outlet in root.handlers:
+        if isinstance(outlet, Scrubber):  # the root's level is not asked of what other loggers hand on
+            outlet.setLevel(level.upper())
 
 
 class Scrubber(logging.Handler):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,15 +25,16 @@ from aiormq.abc import AbstractConnection, DeliveredMessage
 from pamqp.commands import Basic
 
 from services.defaults.amqp import (
+    BACK_OFF_MAX_S,
     TIMEOUT_S,
     Link,
     Topology,
     Unroutable,
-    backoff_s,
     connection_errors,
     reason,
 )
 from services.defaults.errors import Unavailable
+from services.defaults.outages import back_off_s, is_news
 from services.defaults.telemetry import consumer_span, inject_trace, producer_span
 
 __all__ = ["Broker", "Channel", "Delivery", "Handler", "Message", "QueueState", "Topology", "Unroutable", "open_broker"]
@@ -127,12 +129,16 @@ class Broker:
         while not stop.is_set():
             try:
                 session = await self._link.session()
+            except Unavailable:
+                continue  # the link says so, and has waited
+            began = time.monotonic()
+            try:
                 await _Subscription(queue, handler, prefetch).run(session.connection, stop)
-                failures = 0
             except Unavailable as error:
-                failures += 1
-                logger.warning("consumer waits for the broker", extra={"queue": queue, "reason": reason(error)})
-                await _first(stop.wait(), asyncio.sleep(backoff_s(failures)))
+                failures = 1 if time.monotonic() - began > TIMEOUT_S else failures + 1
+                if is_news(failures):
+                    logger.warning("consumer waits for the broker", extra={"queue": queue, "reason": reason(error)})
+                await _first(stop.wait(), asyncio.sleep(back_off_s(failures, BACK_OFF_MAX_S)))
 
     async def depth(self, queue: str) -> int:
         """How many messages are ready in `queue`. Raises Unavailable when there is no such queue."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from consul.aio import Consul
 from consul.check import Check
 
-from services.defaults.consul_agent import back_off_s, log_consul_failure, open_consul
+from services.defaults.consul_agent import log_consul_failure, open_consul
 from services.defaults.discovery import Endpoint
+from services.defaults.outages import back_off_s
 from services.defaults.settings import CommonSettings, SettingsError
 
 Ready = Callable[[], Awaitable[bool]]

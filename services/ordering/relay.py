@@ -15,6 +15,7 @@ from services.contracts import CONTENT_TYPE, EXCHANGE
 from services.defaults.database import Database
 from services.defaults.errors import AppError, Unavailable
 from services.defaults.messaging import Broker, Channel, Message
+from services.defaults.outages import is_news
 from services.defaults.telemetry import as_attributes, work_span
 from services.ordering.store import outbox
 from services.ordering.store.outbox import Staged
@@ -56,14 +57,18 @@ class Relay:
         """Relays until `stop` is set; what fails is tried again."""
         await self._broker.declare(declare_exchange)
         async with self._db.listen(outbox.CHANNEL, self._woken.set):
+            failures = 0
             while not stop.is_set():
                 self._woken.clear()
                 try:
                     await self._drain(stop)
                 except AppError as error:
-                    logger.warning("relay waits", extra={"reason": error.code})
+                    failures += 1
+                    if is_news(failures):
+                        logger.warning("relay waits", extra={"reason": error.code, "failures": failures})
                     await _first_of(self._poll_s, stop)  # new events do not make an absent broker answer
                 else:
+                    failures = 0
                     await _first_of(self._poll_s, stop, self._woken)
                     await _first_of(GATHER_S, stop)
 

@@ -171,6 +171,7 @@ def test_a_service_s_name_stands_for_its_instances() -> None:
     chosen = {part.name for part in choose(parts, ["catalog"])}
     assert chosen == {"postgres", "redis", "catalog-data", "catalog", "catalog-2"}
     assert "catalog-2" not in {part.name for part in choose(parts, ["catalog"], without=["catalog-2"])}
+    assert not {part.service for part in choose(parts, without=["catalog"])} & {"catalog"}
 
 
 def test_what_is_left_out_is_nobody_s_need() -> None:

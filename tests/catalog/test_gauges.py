@@ -1,14 +1,17 @@
-"""The number of active holds, as it is reported."""
+"""The numbers of the catalog, as they are reported."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
 
 import pytest
+from opentelemetry.metrics import CallbackOptions
 
 from services.catalog import gauges
-from services.catalog.gauges import HoldGauge
+from services.catalog.domain import Left
+from services.catalog.gauges import HoldGauge, TicketGauge
 from services.defaults.errors import Unavailable
 
 
@@ -44,3 +47,29 @@ async def test_it_counts_until_told_to_stop_and_outlives_a_database_that_is_away
         await readings.all_read.wait()
         stop.set()
     assert readings.reported == [3, 5]
+
+
+class Concerts:
+    """In place of the store: what is left, count by count; then it is away."""
+
+    def __init__(self, counts: Sequence[Sequence[Left]]) -> None:
+        self._counts = iter(counts)
+        self.all_read = asyncio.Event()
+
+    async def count_left(self, limit: int) -> Sequence[Left]:
+        if (left := next(self._counts, None)) is not None:
+            return left
+        self.all_read.set()
+        raise Unavailable("No more.")
+
+
+async def test_a_concert_that_has_begun_is_told_of_no_longer() -> None:
+    begun, coming = Left(uuid4(), "begun", 3), Left(uuid4(), "coming", 5)
+    concerts = Concerts([[begun, coming], [coming]])
+    gauge = TicketGauge(concerts, every_s=0.001)
+    stop = asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(gauge.run(stop))
+        await concerts.all_read.wait()
+        stop.set()
+    assert [each.value for each in gauge.observe(CallbackOptions())] == [5]

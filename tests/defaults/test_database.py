@@ -12,7 +12,7 @@ from tortoise.exceptions import IntegrityError
 
 from services.defaults import database as database_module
 from services.defaults.database import Database, migrate, open_database
-from services.defaults.errors import Unavailable
+from services.defaults.errors import Conflict, Unavailable
 
 MODELS = "services.identity.models"
 
@@ -50,6 +50,19 @@ async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     async with database.transaction():
         await database.execute("INSERT INTO things VALUES (1, 'a')")
     assert await count(database) == 1
+
+
+async def test_a_queue_of_refusals_moves(postgres: Any) -> None:
+    """Who waits behind others that are told no is not told that the database is away."""
+
+    async def be_refused(database: Database) -> None:
+        async with database.transaction():
+            await database.fetch("SELECT pg_sleep(0.4)")
+            raise Conflict("No.")
+
+    async with open_database(postgres.create_database("defaults"), MODELS, pool_size=1) as database:
+        refusals = await asyncio.gather(*(be_refused(database) for _ in range(6)), return_exceptions=True)
+    assert [type(refusal) for refusal in refusals] == [Conflict] * 6  # after longer than one waits for a dead server
 
 
 async def test_a_transaction_that_was_left_open_ends_when_its_connection_goes_back(postgres: Any) -> None:

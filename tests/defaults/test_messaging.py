@@ -11,17 +11,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from services.apphost.ports import free_ports
-from services.defaults.amqp import is_news
 from services.defaults.errors import Unavailable
 from services.defaults.messaging import Broker, Delivery, Unroutable, open_broker
 from tests.defaults.rabbit import Inbox, OwnRabbit, Wiring, has_depth, message, until
 
 # RabbitMQ 3.10 writes which quorum queues it has to disk every 0.5 s: one killed earlier forgets a new queue's log.
 REGISTERED_S = 1.5
-
-
-def test_an_outage_of_an_hour_is_a_dozen_lines() -> None:
-    assert [failures for failures in range(1, 40) if is_news(failures)] == [1, 2, 4, 8, 16, 32]
 
 
 @contextlib.asynccontextmanager

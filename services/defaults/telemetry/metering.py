@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,7 @@ PROCESS: Final = {
 }
 TICK_S: Final = 0.5
 
+logger = logging.getLogger(__name__)
 _registry = CollectorRegistry()
 _loop_lag = latencies("services.defaults", "event_loop.lag", "How late the event loop runs what is due")
 
@@ -59,8 +61,14 @@ class Pusher(PrometheusMetricReader):
 
     def _push(self) -> None:
         while not self._stop.wait(self._interval_s):
+            self._push_once()
+        self._push_once()
+
+    def _push_once(self) -> None:
+        try:
             self.collect()
-        self.collect()
+        except Exception:
+            logger.exception("metrics not sent")  # such as for a clock that was set; the next time may do better
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any) -> None:
         if threading.current_thread() is self._thread:

@@ -47,7 +47,7 @@ SDK_DEFAULTS: Final = {
 def setup_telemetry(service: str, settings: CommonSettings) -> Iterator[None]:
     """Configures logs, traces and metrics of the process; what is pending is sent at the end, in SHUTDOWN_S."""
     if settings.otel_sdk_disabled:
-        configure_logging(service, level=settings.log_level, style=settings.log_format)
+        configure_logging(service, level=settings.log_level, style=settings.log_format, facts=known_facts)
         yield
         return
     for key, value in SDK_DEFAULTS.items():

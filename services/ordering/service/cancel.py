@@ -28,8 +28,11 @@ async def cancel_order(deps: Deps, user_id: str, order_id: UUID) -> dict[str, An
         if locked is None:
             raise NotFound("There is no such order.")
         tell_of(locked.order)
-        if locked.order.status is not Status.CANCELLED:
+        ours = locked.order.status is not Status.CANCELLED
+        if ours:
             await _end_by_buyer(deps, locked)
+    if ours:
+        orders_cancelled.add(1, {"reason": str(CancelReason.BUYER)})
     deps.reached("cancel.recorded")
     await finish_order(deps, order_id)
     order = await orders.select_order(deps.db, order_id)
@@ -50,6 +53,7 @@ async def expire_order(deps: Deps) -> bool:
             return True  # it has begun since the search: the next one will not find this order
         with work_span("expire order"):
             await _end(deps, locked, CancelReason.EXPIRED, refunded=False, lease_s=0)
+    orders_cancelled.add(1, {"reason": str(CancelReason.EXPIRED)})
     return True
 
 
@@ -68,5 +72,4 @@ async def _end(deps: Deps, locked: Locked, reason: CancelReason, *, refunded: bo
     await orders.update_cancelled(deps.db, order, lease_s)
     await orders.insert_step(deps.db, order, Step.CANCELLED, order.cancelled_at)
     await stage_event(deps, order, refunded=refunded)
-    orders_cancelled.add(1, {"reason": str(reason)})
     return order

@@ -54,6 +54,8 @@ async def pay_back(deps: Deps, payment: Payment) -> None:
         locked = await orders.lock_order(deps.db, payment.order_id)
         if locked is None:
             raise NotFound("There is no such order.")
-        if await payments.update_state(deps.db, payment, PaymentState.REFUNDED):
+        done = await payments.update_state(deps.db, payment, PaymentState.REFUNDED)
+        if done:
             await orders.insert_step(deps.db, locked.order, Step.REFUNDED)
-            payment_outcomes.add(1, {"outcome": "refunded"})
+    if done:
+        payment_outcomes.add(1, {"outcome": "refunded"})

@@ -161,9 +161,11 @@ async def _wait(deps: Deps, payment: Payment) -> AppError:
         locked, current = await _lock(deps, payment)
         if current.state in OPEN_PAYMENTS:
             await payments.update_state(deps.db, current, PaymentState.UNCLEAR, lease_s=deps.policy().recheck_s)
-        if current.state is PaymentState.STARTED:
+        first = current.state is PaymentState.STARTED
+        if first:
             await orders.insert_step(deps.db, locked.order, Step.PAYMENT_UNCLEAR)
-            payment_outcomes.add(1, {"outcome": "unclear"})
+    if first:
+        payment_outcomes.add(1, {"outcome": "unclear"})
     return _unclear()
 
 
