@@ -18,7 +18,7 @@ up: setup ## run the whole shop on this machine (INSTANCES=2: of each service, u
 .PHONY: test
 test: setup-tests ## run all tests but the longer ones of faults, beside a running shop if need be
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not faults"
-	@$(BIN)/python -m pytest $(FAULTS_THAT_FIT) -m "not slow"
+	@$(MAKE) --no-print-directory test-faults-quick
 
 .PHONY: test-unit
 test-unit: setup-tests ## run the tests that do not start the whole system
@@ -31,6 +31,10 @@ test-integration: setup-tests ## run the tests that drive the whole system
 .PHONY: test-e2e
 test-e2e: setup-tests ## run the tests that buy tickets in Chromium
 	@$(BIN)/python -m pytest -m e2e
+
+.PHONY: test-faults-quick
+test-faults-quick: setup-tests ## run the tests of faults in which no clock counts
+	@$(BIN)/python -m pytest $(FAULTS_THAT_FIT) -m "not slow"
 
 .PHONY: test-faults
 test-faults: setup-tests ## kill, freeze and cut every part, and close the books after each (ARGS='-m "faults and not slow"')
@@ -110,10 +114,11 @@ setup-bench:
 
 .PHONY: reset
 reset: ## throw away the shop's data: the next `make up` opens an empty one
+	@mkdir -p .ticketflow
 	@flock --nonblock .ticketflow/lock true || { echo "The shop runs: stop it first."; exit 2; }
 	@cd .ticketflow && rm -rf consul-data logs mail payments.db* postgres rabbitmq redis rush secrets.json telemetry.db*
 
 .PHONY: clean
-clean: ## remove what the tools made: .venv and caches; the shop's data stays
+clean: ## remove what the tools made: .venv and caches; the shop's data and dist/ stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find protos scripts services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find consul nomad protos scripts services tests -name __pycache__ -type d -prune -exec rm -rf {} +

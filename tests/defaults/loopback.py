@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from services.apphost.ports import free_ports
 from services.defaults.discovery import Endpoint
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -80,5 +80,4 @@ async def completed(condition: Callable[[], bool]) -> bool:
 
 def unused_port() -> int:
     """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_ports(1)[0]

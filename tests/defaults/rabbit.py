@@ -68,7 +68,7 @@ def message(body: bytes, key: str = "good.news") -> Message:
     return Message(body=body, routing_key=key, message_id=secrets.token_hex(8), type="good.news.v1")
 
 
-async def until(done: Callable[[], bool | Awaitable[bool]], timeout_s: float = 10) -> None:
+async def until(done: Callable[[], bool | Awaitable[bool]], timeout_s: float = 15) -> None:
     async with asyncio.timeout(timeout_s):
         while True:
             outcome = done()

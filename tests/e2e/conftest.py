@@ -80,7 +80,7 @@ NewVisit = Callable[..., Visit]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser a module: Playwright keeps an event loop running, which tests elsewhere must not meet."""
-    program = shutil.which("chromium") or pytest.fail("There is no chromium on PATH: run `make setup`.")
+    program = shutil.which("chromium") or pytest.fail("There is no chromium on PATH: `make test-e2e` installs it.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser

@@ -1,4 +1,4 @@
-"""Every service in two instances, restarted one after the other while buyers are at it: nobody notices."""
+"""What is behind the gateway, in two instances, is restarted one after the other under load: nobody notices."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.database import Database, migrate, open_database
 from services.defaults.health import Health
 from services.identity.app import Deps, RouteLimits, create_app
-from services.identity.domain import Origin
 from services.identity.passwords import HashingCost, PasswordHasher
 from services.identity.service import IdentityService, Policy
 from services.identity.store import Lifetimes, Pace, Store
@@ -25,7 +24,6 @@ QUICK = HashingCost(memory_kib=64, passes=1, lanes=1)  # the tests are not about
 LIFETIMES = Lifetimes(token_s=3600, family_s=86_400)
 POLICY = Policy(leeway_s=10, per_account=Pace(5, 900), per_address=Pace(20, 900))
 WIDE = RouteLimits(register=10_000, login=10_000, refresh=10_000, read=10_000)
-ORIGIN = Origin("192.0.2.7", "pytest")
 
 
 class PostgresServer(Protocol):

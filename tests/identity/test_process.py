@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +20,11 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from services.apphost.ports import free_ports
 from services.identity.seed import DEMO_EMAIL, DEMO_PASSWORD
+from tests.processes import ROOT, answers, serving, wait_until
 
-ROOT = Path(__file__).parents[2]
 DEMO = {"email": DEMO_EMAIL, "password": DEMO_PASSWORD}
-PATIENCE_S = 20
 LIMITS = ("REGISTER", "LOGIN", "REFRESH", "READ", "LOGIN_ACCOUNT", "LOGIN_ADDRESS")
 
 
@@ -36,19 +33,13 @@ def run_verb(verb: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def env(postgres: Any) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": postgres.create_database("identity"),
         "JWT_SECRET": "a signing key of the tests, 32 bytes or more",
-        "PORT": free_port(),
+        "PORT": str(free_ports(1)[0]),
         "ARGON2_MEMORY_KIB": "64",
         "DRAIN_S": "0",
         **{f"{name}_LIMIT": "1000000" for name in LIMITS},
@@ -61,36 +52,8 @@ def url(env: dict[str, str]) -> Iterator[str]:
     for verb in ("migrate", "seed", "migrate", "seed"):
         outcome = run_verb(verb, env)
         assert outcome.returncode == 0, outcome.stderr
-    with serving(env) as (_, address):
+    with serving("identity", env) as (_, address):
         yield address
-
-
-@contextmanager
-def serving(env: dict[str, str], log: Path = Path(os.devnull)) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process of identity and its address; what it logs goes into `log`."""
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "services.identity"], cwd=ROOT, env=env, stderr=stderr)
-    address = f"http://127.0.0.1:{env['PORT']}"
-    try:
-        wait_until(lambda: is_ready(address))
-        yield process, address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/health", timeout=2).status_code == 200
-    except requests.ConnectionError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"It did not come about within {PATIENCE_S} s."
-        time.sleep(0.05)
 
 
 def test_the_demo_buyer_logs_in(url: str) -> None:
@@ -124,7 +87,8 @@ def test_limits_and_log_level_change_at_sighup_while_a_request_is_in_flight(
 ) -> None:
     file, log = tmp_path / "tunables.env", tmp_path / "log"
     file.write_text("LOGIN_ACCOUNT_LIMIT=1\nLOG_LEVEL=warning\n")
-    with serving(env | {"PORT": free_port(), "TUNABLES_FILE": str(file)}, log) as (process, address):
+    own = {"PORT": str(free_ports(1)[0]), "TUNABLES_FILE": str(file)}
+    with serving("identity", env | own, log=log) as (process, address):
         assert guess_twice(address, "anna") == (401, 429)
         assert "serving" not in log.read_text()
 
@@ -133,7 +97,7 @@ def test_limits_and_log_level_change_at_sighup_while_a_request_is_in_flight(
             yield body[:10]
             file.write_text("LOGIN_ACCOUNT_LIMIT=1000\nLOG_LEVEL=info\n")
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: "LOG_LEVEL, LOGIN_ACCOUNT_LIMIT" in log.read_text())
+            wait_until(lambda: "LOG_LEVEL, LOGIN_ACCOUNT_LIMIT" in log.read_text(), process)
             yield body[10:]
 
         headers = {"Content-Type": "application/json"}
@@ -145,10 +109,10 @@ def test_limits_and_log_level_change_at_sighup_while_a_request_is_in_flight(
 @pytest.mark.usefixtures("url")
 def test_without_a_file_sighup_does_not_end_it(env: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with serving(env | {"PORT": free_port()}, log) as (process, address):
+    with serving("identity", env | {"PORT": str(free_ports(1)[0])}, log=log) as (process, address):
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "there is no TUNABLES_FILE" in log.read_text())
-        assert is_ready(address)
+        wait_until(lambda: "there is no TUNABLES_FILE" in log.read_text(), process)
+        assert answers(f"{address}/health")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ TERRAFORM = ROOT / "terraform"
 MODULES = sorted({path.parent for path in TERRAFORM.rglob("*.tf")})
 ENVIRONMENTS = {name: TERRAFORM / "environments" / name for name in ("dev", "prod")}
 REFERENCE = re.compile(r"\b(var|local|module|data)\.([a-z_]\w*)(?:\.([a-z_]\w*))?")
-MANAGED = re.compile(r"(?<![\w.\"/-])((?:consul|nomad|random)_\w+)\.(\w+)")
 TESTED = sorted({path.parents[1] for path in TERRAFORM.rglob("*.tftest.hcl")})
 SPOKEN_OF = re.compile(r"(?<![\w.\"/])(output|var|(?:consul|nomad|random|terraform)_\w+)\.(\w+)")
 STAGE = re.compile(r'module "(\w+)" \{\n\s+source += .*\n\s+depends_on = \[module\.(\w+)\]')

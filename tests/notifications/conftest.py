@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from services.notifications.mail import Composer
 from services.notifications.mailer import Mailer
 from services.notifications.service import Notifier
 from services.notifications.store import open_seen_events
+from tests.defaults.rabbit import until
 
 DELAYS_S = (0.3, 0.6, 1.2)
 
@@ -90,15 +91,6 @@ class World:
 
     async def has_dead(self, count: int) -> bool:
         return await self.broker.depth(self.queue.dead_name) == count
-
-
-async def until(done: Callable[[], bool | Awaitable[bool]], timeout_s: float = 15) -> None:
-    async with asyncio.timeout(timeout_s):
-        while True:
-            outcome = done()
-            if outcome if isinstance(outcome, bool) else await outcome:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def _ignore(_: Delivery) -> None:

@@ -14,7 +14,8 @@ from services.apphost.ports import free_ports
 from services.contracts import OrderEvent, encode
 from services.defaults.work_queue import REASON_HEADER
 from tests.contracts import samples
-from tests.notifications.conftest import DELAYS_S, World, until
+from tests.defaults.rabbit import until
+from tests.notifications.conftest import DELAYS_S, World
 
 
 def new_id() -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from services.notifications import gauges
 from services.notifications.gauges import QueueGauge
-from tests.notifications.conftest import DELAYS_S, World, until
+from tests.defaults.rabbit import until
+from tests.notifications.conftest import DELAYS_S, World
 
 
 class Readings:

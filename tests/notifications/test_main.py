@@ -16,7 +16,8 @@ import pytest
 from services.apphost.ports import free_ports
 from services.defaults.messaging import Message
 from tests.contracts import samples
-from tests.notifications.conftest import World, until
+from tests.defaults.rabbit import until
+from tests.notifications.conftest import World
 
 ROOT = Path(__file__).parents[2]
 

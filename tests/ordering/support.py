@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -38,12 +37,6 @@ CONCERT = Concert(
     address="Gleis 1",
 )
 GOOD, DECLINED, POOR, LATE = "4242424242424242", "4000000000000002", "4000000000009995", "4000000000000341"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Crash(BaseException):

@@ -9,6 +9,7 @@ import pytest
 from grpclib.health.v1.health_grpc import HealthStub
 
 from protos.catalog_grpc import CatalogStub
+from services.apphost.ports import free_ports
 from services.defaults.attempts import Policy
 from services.defaults.auth import SERVICE_TOKEN_TYPE, TokenVerifier
 from services.defaults.discovery import Endpoint, StaticDiscovery
@@ -17,7 +18,7 @@ from services.defaults.resilience import open_grpc_client
 from services.ordering.catalog import GrpcCatalog, service_token
 from services.ordering.domain import Line, Wanted
 from tests.ordering.catalog_server import STARTS_AT, CatalogServer, served
-from tests.ordering.support import CONCERT_ID, SEATED, STANDING, free_port
+from tests.ordering.support import CONCERT_ID, SEATED, STANDING
 
 SECRET, ISSUER = "a signing key of the tests, 32 bytes or more", "https://ticketflow.test"
 WANTED = (Wanted(STANDING, 1), Wanted(SEATED, 2))
@@ -30,7 +31,7 @@ def server() -> CatalogServer:
 
 @pytest.fixture
 async def catalog(server: CatalogServer) -> AsyncIterator[GrpcCatalog]:
-    port = free_port()
+    (port,) = free_ports(1)
     discovery = StaticDiscovery({"catalog": [Endpoint("127.0.0.1", port)]})
     async with (
         served(server, port),

@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,14 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from services.apphost.ports import free_ports
 from services.defaults.auth import TokenIssuer
 from tests.ordering.catalog_server import CatalogServer, served_in_a_thread
-from tests.ordering.support import BUYER, CONCERT_ID, GOOD, SEATED, free_port
+from tests.ordering.support import BUYER, CONCERT_ID, GOOD, SEATED
+from tests.processes import ROOT, serving, wait_until
 
-ROOT = Path(__file__).parents[2]
 JWT_SECRET = "a signing key of the tests, 32 bytes or more"
 OTHER_SECRET = "another key of the tests, 32 bytes or more"
-START_S = 30
 ROUTES = [
     ("GET", "/orders"),
     ("POST", "/orders"),
@@ -49,11 +47,14 @@ def run_verb(verb: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def env(postgres: Any, rabbitmq_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What ordering is told; the catalog and the payment provider that it names are running."""
-    catalog_port, payments_port = free_port(), free_port()
+    catalog_port, payments_port, port = free_ports(3)
     tunables = tmp_path_factory.mktemp("ordering") / "tunables.env"
     tunables.touch()
-    payments = {"PATH": os.environ["PATH"], "PAYMENTS_API_KEY": OTHER_SECRET, "PORT": str(payments_port)}
-    with served_in_a_thread(CatalogServer(), catalog_port), started("payments", payments | {"PAYMENTS_DB": ":memory:"}):
+    payments = {"PATH": os.environ["PATH"], "PAYMENTS_API_KEY": OTHER_SECRET, "PORT": str(payments_port)} | {
+        "PAYMENTS_DB": ":memory:",
+        "DRAIN_S": "0",
+    }
+    with served_in_a_thread(CatalogServer(), catalog_port), serving("payments", payments):
         yield {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": postgres.create_database("ordering"),
@@ -63,7 +64,7 @@ def env(postgres: Any, rabbitmq_url: str, tmp_path_factory: pytest.TempPathFacto
             "PAYMENTS_API_KEY": OTHER_SECRET,
             "CATALOG_ADDR": f"127.0.0.1:{catalog_port}",
             "PAYMENTS_ADDR": f"127.0.0.1:{payments_port}",
-            "PORT": str(free_port()),
+            "PORT": str(port),
             "DRAIN_S": "0",
             "TUNABLES_FILE": str(tunables),
             **{f"{name}_LIMIT": "1000000" for name in ("ORDER", "READ", "WEBHOOK")},
@@ -75,39 +76,14 @@ def process(env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     for _ in range(2):
         outcome = run_verb("migrate", {"PATH": env["PATH"], "DATABASE_URL": env["DATABASE_URL"]})
         assert outcome.returncode == 0, outcome.stderr
-    with started("ordering", env) as process:
+    with serving("ordering", env) as (process, _):
         yield process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
 
 
 @pytest.fixture(scope="module")
 def url(env: dict[str, str], process: subprocess.Popen[bytes]) -> str:
     assert process.poll() is None
     return f"http://127.0.0.1:{env['PORT']}"
-
-
-@contextmanager
-def started(name: str, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A service of ours in a process of its own, ready; gone at the end, whatever happens."""
-    process = subprocess.Popen([sys.executable, "-m", f"services.{name}"], cwd=ROOT, env=env)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{env['PORT']}/health")
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(url, timeout=2).status_code == 200:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    pytest.fail(f"{url} was not ready within {START_S} s.")
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +122,16 @@ def test_how_long_tickets_are_held_changes_at_sighup(
     assert held_s() > 500  # by default 600
     Path(env["TUNABLES_FILE"]).write_text("ORDERING_HOLD_TTL_S=300\n")
     process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + START_S
-    while held_s() > 400:
-        assert time.monotonic() < deadline, "tickets are held for as long as before"
+    wait_until(lambda: held_s() < 400, process)
 
 
-def test_health_names_every_dependency(url: str) -> None:
-    deadline = time.monotonic() + START_S  # it serves before it has reached the broker
-    while (body := requests.get(f"{url}/health", timeout=10).json())["status"] != "pass":
-        assert time.monotonic() < deadline, body
-        time.sleep(0.1)
-    assert set(body["checks"]) == {"postgres", "rabbitmq", "catalog", "payments"}
+def test_health_names_every_dependency(process: subprocess.Popen[bytes], url: str) -> None:
+    def health() -> dict[str, Any]:
+        report: dict[str, Any] = requests.get(f"{url}/health", timeout=10).json()
+        return report
+
+    wait_until(lambda: health()["status"] == "pass", process)  # it serves before it has reached the broker
+    assert set(health()["checks"]) == {"postgres", "rabbitmq", "catalog", "payments"}
 
 
 def test_every_bad_setting_is_named_at_once(env: dict[str, str]) -> None:

@@ -12,13 +12,14 @@ from uuid import uuid4
 
 import pytest
 
+from services.apphost.ports import free_ports
 from services.defaults.attempts import Policy
 from services.defaults.discovery import Endpoint, StaticDiscovery
 from services.defaults.errors import Unavailable
 from services.defaults.resilience import HttpClient, open_http_client
 from services.ordering.domain import Charge, ChargeAnswer, Payment, PaymentState
 from services.ordering.provider import HttpPaymentProvider
-from tests.ordering.support import DECLINED, GOOD, LATE, POOR, card, free_port
+from tests.ordering.support import DECLINED, GOOD, LATE, POOR, card
 
 API_KEY = "an API key of the tests, 32 bytes or more"
 STALL_S, LATE_S, TIMEOUT_S = 30.0, 1.0, 0.3
@@ -60,7 +61,7 @@ async def accepting(port: int) -> None:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    number = free_port()
+    (number,) = free_ports(1)
     with sandbox(number, tmp_path_factory.mktemp("payments") / "books.db"):
         yield number
 
@@ -121,7 +122,7 @@ async def test_a_provider_that_does_not_know_us_is_away_to_the_buyer(client: Htt
 
 
 async def test_what_was_charged_outlives_the_provider(tmp_path: Path) -> None:
-    number, attempt = free_port(), payment()
+    (number,), attempt = free_ports(1), payment()
     discovery = StaticDiscovery({"payments": [Endpoint("127.0.0.1", number)]})
     for expected in (Charge.UNKNOWN, Charge.SUCCEEDED):
         with sandbox(number, tmp_path / "books.db"):

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
@@ -21,19 +16,17 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from services.apphost.ports import free_ports
 from tests.payments.support import API_KEY
+from tests.processes import ROOT, serving
 
-ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "services.payments"]
-START_S = 30
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     env = {
         "PATH": os.environ["PATH"],
         "PORT": str(port),
@@ -42,24 +35,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PAYMENTS_STALL_S": "0",
         "DRAIN_S": "0",
     }
-    process = subprocess.Popen(COMMAND, cwd=ROOT, env=env)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-
-
-def wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{url}/health", timeout=2).status_code == 200:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    pytest.fail(f"The provider was not ready within {START_S} s.")
+    with serving("payments", env) as (_, address):
+        yield address
 
 
 def test_a_bad_setting_stops_the_start() -> None:
