@@ -10,7 +10,7 @@ from quart import Blueprint, Quart, Response
 from services.dashboard.control import Control
 from services.dashboard.mails import Mails
 from services.dashboard.pages import errors, routes
-from services.dashboard.pages.assets import Assets
+from services.dashboard.pages.files import read_assets
 from services.dashboard.pages.guard import Guard
 from services.dashboard.pages.live import Live
 from services.dashboard.pages.rendering import Renderer
@@ -54,7 +54,7 @@ def create_app(deps: Deps) -> Quart:
 
 
 def _site(deps: Deps) -> Site:
-    forms, assets = Guard(), Assets()
+    forms, assets = Guard(), read_assets()
     return Site(
         store=deps.store,
         control=deps.control,

@@ -82,11 +82,11 @@ class BrokerQueues:
         self._seen: tuple[int, float] = (0, 0.0)  # how many there were, and when
 
     async def state(self) -> Sequence[Queue]:
-        async with self._turn, _soon():
+        async with _soon(), self._turn:
             return await asyncio.gather(*(self._state(*named) for named in self._names()))
 
     async def dead_letters(self) -> Sequence[DeadLetter]:
-        async with self._turn, _soon():
+        async with _soon(), self._turn:
             depth = await self._broker.depth(self._queue.dead_name)
             count, looked_at = self._seen
             if depth != count or (depth and time.monotonic() - looked_at > FRESH_S):
@@ -137,7 +137,7 @@ async def _soon() -> AsyncIterator[None]:
         async with asyncio.timeout(PATIENCE_S):
             yield
     except TimeoutError:
-        raise Unavailable("The message broker does not answer.") from None
+        raise Unavailable("The message broker is busy, or does not answer.") from None
 
 
 def _letter(delivery: Delivery) -> DeadLetter:

@@ -26,7 +26,7 @@ SIGN_IN: Final = "/token"
 # Probes tell nothing of the telemetry; the form and what it looks like must be there to be let in.
 OPEN_PATHS: Final = frozenset({"/health", "/alive", "/metrics", "/favicon.ico", SIGN_IN})
 OPEN_PREFIX: Final = "/static/"
-SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Access:
@@ -109,9 +109,17 @@ def is_local(host: str) -> bool:
 def _check_site(access: Access) -> None:
     if access.open and not is_local(_name(f"//{request.host}")):
         raise Forbidden("This dashboard answers to the names of this machine only, such as localhost.")
-    origin = request.headers.get("Origin", "")
-    if request.method not in SAFE_METHODS and origin and origin.partition("://")[2] != request.host:
+    if request.method not in SAFE_METHODS and not _from_here():
         raise Forbidden("This request came from another site. Nothing was done.")
+
+
+def _from_here() -> bool:
+    """What the browser says of where a request was sent from; programs and old browsers say nothing."""
+    # "none" is the reader's own doing, such as sending a form again after a reload.
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        return False
+    origin = request.headers.get("Origin", "")
+    return not origin or origin.partition("://")[2] == request.host
 
 
 def _name(address: str) -> str:

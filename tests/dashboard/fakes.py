@@ -59,7 +59,7 @@ class FakeStore(Store):
     async def service_map(self, since_ns: int, until_ns: int) -> ServiceMap:
         if self.full:
             return samples.service_map(self.text)
-        return ServiceMap(nodes=[], edges=[], since_ns=since_ns, until_ns=until_ns)
+        return ServiceMap(nodes=[], edges=[], since_ns=since_ns)
 
     async def operation_stats(self, since_ns: int, until_ns: int) -> Sequence[OperationStats]:
         return samples.operations(self.text) if self.full else []

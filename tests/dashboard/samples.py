@@ -65,10 +65,8 @@ def span(
         dropped=1,
         source=Source(
             service=text or service,
-            instance=text or "one",
-            version=text or "dev",
-            resource=fields,
-            scope=text,
+            resource={text or "service.instance.id": text or "one"},
+            scope=text or "services.gateway",
             scope_version=text,
         ),
     )
@@ -93,8 +91,8 @@ def trace(text: str = "") -> Trace:
     return Trace(
         summary=summary(text, errors=1),
         lines=[
-            TreeLine(span=first, depth=0, children=1, offset_ns=0, shifted_ns=0, orphan=False),
-            TreeLine(span=second, depth=1, children=0, offset_ns=30 * MS, shifted_ns=5 * MS, orphan=True),
+            TreeLine(span=first, depth=0, offset_ns=0, shifted_ns=0, orphan=False),
+            TreeLine(span=second, depth=1, offset_ns=30 * MS, shifted_ns=5 * MS, orphan=True),
         ],
         duration_ns=150 * MS,
         cut=True,
@@ -106,10 +104,8 @@ def log_line(text: str = "", severity: int = Severity.WARN, number: int = 1) -> 
         id=number,
         time_ns=START_NS,
         severity=severity,
-        severity_text=text or "WARN",
         service=text or "ordering",
         instance=text or "one",
-        scope=text,
         body=text or "broker unreachable",
         attributes={text or "reason": text or "refused", "exception.stacktrace": f"{text}Traceback\n  more"},
         trace_id=TRACE_ID,
@@ -128,7 +124,6 @@ def metric(text: str = "", name: str = "orders.placed", kind: str = "sum") -> Me
         monotonic=True,
         services=[text or "ordering"],
         series=1,
-        labels=[text or "reason"],
         last_ns=START_NS,
     )
 
@@ -165,7 +160,7 @@ def service_map(text: str = "") -> ServiceMap:
         Edge(source=source, target=target, calls=5, errors=1, rate_per_s=0.5, latency=latency)
         for source, target in ((names[0], names[1]), (names[1], names[2]), (names[1], names[0]))
     ]
-    return ServiceMap(nodes=nodes, edges=edges, since_ns=START_NS, until_ns=START_NS + MS)
+    return ServiceMap(nodes=nodes, edges=edges, since_ns=START_NS)
 
 
 def operations(text: str = "") -> list[OperationStats]:
@@ -218,7 +213,6 @@ def stats() -> StoreStats:
         bytes=5_000_000,
         max_bytes=200_000_000,
         max_age_s=172_800,
-        pending=0,
         refused=7,
     )
 

@@ -178,6 +178,13 @@ async def test_filters_of_logs_reach_the_store() -> None:
     ]
 
 
+@pytest.mark.parametrize("level", ["1" * 25, "1" * 5000, "-17", "18", "%C2%B2", "much"])
+async def test_a_level_that_is_none_asks_for_nothing(level: str) -> None:
+    desk = Desk()
+    await desk.page(f"/logs?level={level}")
+    assert desk.store.asked == [LogQuery()]
+
+
 async def test_a_metric_is_split_and_narrowed() -> None:
     desk = Desk()
     html = await desk.page("/plots/orders.placed?by=reason&is.reason=BUYER&range=5m&show=increase")
@@ -205,6 +212,8 @@ async def test_a_trace_names_its_steps_in_words_and_as_the_code_does() -> None:
     html = await Desk().page(TRACE)
     for shown in ("Press “Pay”", "POST /orders/{order_id}/payment", "Database: read orders", "SELECT orders"):
         assert shown in html
+    assert "<dt>otel.scope.name</dt><dd>services.gateway</dd>" in html
+    assert "<dt>service.instance.id</dt><dd>one</dd>" in html
     assert "What caused it" in html, "its parent has not come"
     assert "Its clock is 5 ms behind" in html
     assert 'href="/orders/K7QF-2M9X"' in html
@@ -232,12 +241,12 @@ async def test_a_mail_is_framed_in_a_sandbox() -> None:
     assert file.headers["Content-Security-Policy"].startswith("sandbox;")
 
 
-async def test_a_file_is_kept_for_good_under_its_digest() -> None:
+async def test_the_files_of_pages_are_kept_for_good_and_licences_are_none_of_them() -> None:
     desk = Desk()
-    address = re.search(r'href="(/static/\w+/dashboard.css)"', await desk.page("/"))
-    assert address
-    found = await desk.get(address[1])
-    assert "immutable" in found.headers["Cache-Control"]
-    other = await desk.get("/static/0123/dashboard.css")
-    assert other.headers["Cache-Control"] == "no-store"
+    found = re.findall(r'(?:href|src)="(/static/[^"]+)"', await desk.page("/"))
+    assert len(found) == 6
+    for address in found:
+        file = await desk.get(address)
+        assert (file.status_code, "immutable" in file.headers["Cache-Control"]) == (200, True)
+    assert (await desk.get("/favicon.ico")).status_code == 200
     assert (await desk.get("/static/0123/LICENSE")).status_code == 404

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from services.dashboard.pages import live, routes
 from services.dashboard.pages.guard import FIELD
 from tests.dashboard import samples
-from tests.dashboard.desk import Desk
+from tests.dashboard.desk import HEADERS, Desk
 from tests.dashboard.fakes import FakeControl
+from tests.defaults.test_addresses import OPEN_REDIRECTS
 
 
 async def test_a_button_acts_and_leads_back() -> None:
@@ -92,6 +94,38 @@ async def test_our_own_page_is_not_refused() -> None:
     assert (await desk.press("/resources/ordering/stop", headers=headers)).status_code == 303
 
 
+async def test_buttons_are_pressed_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "SUBMITS_A_MINUTE", 1)
+    desk = Desk()
+    assert (await desk.press("/messages/replay")).status_code == 303
+    answer = await desk.press("/messages/replay")
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert "<h1>One moment, please</h1>" in await answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("path", ["/resources/ordering/stop", "/messages/replay"])
+async def test_the_address_of_a_button_says_what_it_is(path: str) -> None:
+    answer = await Desk().get(path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    html = await answer.get_data(as_text=True)
+    assert "<h1>This address only takes forms</h1>" in html
+    assert 'aria-label="Main"' in html
+
+
+async def test_a_refusal_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MAX_STREAMS", 0)
+    answer = await Desk().get("/live/logs")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+
+
+async def test_a_form_without_the_token_is_refused_as_a_page() -> None:
+    answer = await Desk(token="a token of more than thirty-two bytes").client.post("/messages/replay", headers=HEADERS)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert "<h1>The token is needed here</h1>" in await answer.get_data(as_text=True)
+
+
 async def test_dead_letters_are_replayed_one_by_one_and_all() -> None:
     desk = Desk()
     assert desk.queues
@@ -119,7 +153,7 @@ async def test_the_token_lets_in_and_leads_on() -> None:
     assert (await desk.get("/logs?text=x")).status_code == 200, "the browser keeps the cookie"
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", ""])
+@pytest.mark.parametrize("target", [*OPEN_REDIRECTS, "/logs\nX: y"])
 async def test_the_way_on_stays_here(target: str) -> None:
     desk = Desk(token="a token of more than thirty-two bytes")
     answer = await desk.press("/token", {"token": "a token of more than thirty-two bytes", "next": target})

@@ -101,7 +101,6 @@ def service_map(*edges: tuple[str, str, int]) -> ServiceMap:
             for source, target, calls in edges
         ],
         since_ns=0,
-        until_ns=1,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.contracts import NOTIFICATIONS_DEAD_QUEUE, NOTIFICATIONS_QUEUE, NOTIFICATIONS_RETRY_QUEUE
+from services.dashboard import queues as queues_module
 from services.dashboard.queues import BrokerQueues, Queues, open_queues
 from services.defaults.errors import Unavailable
 from services.defaults.messaging import Broker, Delivery, open_broker
@@ -135,6 +136,26 @@ async def test_a_broker_that_is_away_is_told_soon() -> None:
         async with asyncio.timeout(4):
             with pytest.raises(Unavailable):
                 await queues.state()
+
+
+async def test_a_look_does_not_wait_for_a_long_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def endless(*_: object) -> int:
+        begun.set()
+        return await asyncio.Future()
+
+    monkeypatch.setattr(WorkQueue, "replay", endless)
+    monkeypatch.setattr(queues_module, "PATIENCE_S", 0.05)
+    async with open_queues("amqp://guest:guest@127.0.0.1:9/", [1.0]) as queues:
+        assert queues
+        replaying = asyncio.create_task(queues.replay())
+        await begun.wait()
+        for look in (queues.state, queues.dead_letters):
+            async with asyncio.timeout(10):
+                with pytest.raises(Unavailable, match="busy"):
+                    await look()
+        replaying.cancel()
 
 
 async def test_without_an_address_there_are_no_queues() -> None:

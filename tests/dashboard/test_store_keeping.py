@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.dashboard.store import Store, open_store
+from services.dashboard.store import Store, open_store, pruning
 from services.dashboard.store.batches import Batch, LogRow, SeriesRow, SourceRow
 from services.dashboard.store.inserts import MAX_SERIES, Inserts
 from services.dashboard.store.pruning import STEP_ROWS, Limits
@@ -113,14 +113,31 @@ async def test_what_is_too_old_is_forgotten_with_all_that_belongs_to_it(store: S
         await store.trace(TRACE_ID)
 
 
+async def test_a_trace_that_goes_on_spares_none_of_those_that_ended(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "STEP_ROWS", 2)
+    await keep(store, spans(span(1)))
+    for number in range(1, 6):
+        clock.now_ns += SECOND_NS
+        await keep(store, spans(span(1, trace_id=f"{number:032x}")))
+    clock.now_ns += 2 * HOUR_NS
+    await keep(store, spans(span(2, parent=1)), now_ns=clock.now_ns)
+    for _ in range(6):
+        await store.writer.submit(Batch(), "spans")
+    assert [summary.trace_id for summary in (await store.find_traces(TraceQuery())).traces] == [TRACE_ID]
+    assert (await store.stats()).traces == 1
+
+
 async def test_ids_of_lines_are_never_used_again(store: Store, clock: Clock) -> None:
     await keep(store, logs(log("old")))
-    last = await store.last_log_id()
+    (old,) = (await store.find_logs(LogQuery())).lines
     clock.now_ns += 2 * HOUR_NS
     await store.writer.submit(Batch(), "logs")
     assert (await store.stats()).logs.rows == 0
     await keep(store, logs(log("new")))
-    assert [line.body for line in await store.logs_after(last, LogQuery())] == ["new"]
+    (new,) = (await store.find_logs(LogQuery())).lines
+    assert new.id > old.id
 
 
 async def test_the_file_keeps_to_its_size_and_one_kind_spares_the_others(store_path: Path, clock: Clock) -> None:
@@ -159,7 +176,7 @@ async def test_more_than_may_wait_is_refused_at_once(store: Store) -> None:
     results = await asyncio.gather(keep(store, many), keep(store, many), return_exceptions=True)
     assert [type(result) for result in results] == [type(None), Unavailable]
     stats = await store.stats()
-    assert (stats.logs.rows, stats.refused, stats.pending) == (6000, 1, 0)
+    assert (stats.logs.rows, stats.refused, store.writer.pending_rows) == (6000, 1, 0)
 
 
 async def test_a_write_that_fails_is_told_and_the_next_may_succeed(
@@ -196,6 +213,30 @@ async def test_a_damaged_file_ends_the_writer_for_the_next_start_to_mend(
             await keep(store, spans(span(1)))
         with pytest.raises(sqlite3.DatabaseError):
             await running
+
+
+async def test_what_comes_after_the_writer_has_ended_is_refused(store_path: Path, clock: Clock) -> None:
+    async with open_store(store_path, ROOMY, clock_ns=clock) as store:
+        stop = asyncio.Event()
+        stop.set()
+        await store.writer.run(stop)
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable) as refusal:
+                await keep(store, spans(span(1)))
+        assert refusal.value.retry_after_s
+
+
+async def test_a_file_damaged_under_way_is_told_to_readers(
+    store_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_store(store_path, clock) as store:
+        await keep(store, spans(span(1)))
+    async with open_store(store_path, ROOMY, clock_ns=clock) as store:
+        garble(store_path)
+        for _ in range(3):  # more often than there are readers
+            with pytest.raises(Unavailable):
+                await store.services()
+    assert "telemetry cannot be read" in caplog.text
 
 
 async def test_what_waits_is_kept_before_the_writer_stops(store_path: Path, clock: Clock) -> None:

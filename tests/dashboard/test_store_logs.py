@@ -1,4 +1,4 @@
-"""Finding log lines, and following those that come."""
+"""Finding log lines, and hearing of those that come."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ async def bodies(store: Store, **query: Any) -> list[str]:
         ({"span_id": "00" * 8}, []),
         ({"order": "TF-1"}, ["Order placed"]),
         ({"order": "o-1"}, ["mail failed"]),
-        ({"since_ns": NOW_NS - 2 * SECOND_NS}, ["hold lapsed: 100% gone", "mail failed"]),
-        ({"until_ns": NOW_NS - 2 * SECOND_NS}, ["mail failed", "Order placed"]),
     ],
 )
 async def test_a_search_finds_what_fits_newest_first(store: Store, query: dict[str, Any], fitting: list[str]) -> None:
@@ -60,7 +58,7 @@ async def test_a_search_finds_what_fits_newest_first(store: Store, query: dict[s
 async def test_a_line_keeps_all_that_it_says(store: Store) -> None:
     await keep_lines(store)
     line = (await store.find_logs(LogQuery(text="placed"))).lines[0]
-    assert (line.service, line.instance, line.severity, line.severity_text) == ("ordering", "one", 9, "INFO")
+    assert (line.service, line.instance, line.severity) == ("ordering", "one", 9)
     assert (line.trace_id, line.order_number, line.order_id) == (TRACE_ID, "TF-1", "")
     assert line.attributes == {"order_number": "TF-1"}
 
@@ -80,17 +78,15 @@ async def test_a_page_that_is_none_is_invalid(store: Store) -> None:
         await store.find_logs(LogQuery(before="here"))
 
 
-async def test_whoever_follows_gets_each_new_line_once(store: Store) -> None:
+async def test_whoever_waits_for_lines_is_woken_by_lines_alone(store: Store) -> None:
     await keep_lines(store)
-    last, seen = await store.last_log_id(), store.changes.version("logs")
+    seen = store.changes.version("logs")
     waiting = asyncio.create_task(store.changes.wait("logs", seen))
     await keep(store, spans(span(1)))
     assert not waiting.done()
-    await keep(store, logs(log("new"), log("quiet", severity=5)), logs(log("newer")))
+    await keep(store, logs(log("new")))
     assert await waiting > seen
-    news = await store.logs_after(last, LogQuery(severity=Severity.INFO))
-    assert [line.body for line in news] == ["new", "newer"]
-    assert await store.logs_after(news[-1].id, LogQuery()) == []
+    assert "new" in await bodies(store)
 
 
 async def test_a_change_that_came_before_the_wait_is_not_missed(store: Store) -> None:

@@ -60,8 +60,17 @@ async def test_another_sites_page_cannot_post(origin: str) -> None:
     assert answer.status_code == 403
 
 
-async def test_ones_own_page_can_post() -> None:
-    headers = {**HERE, "Origin": "http://127.0.0.1:18888"}
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "made up"])
+async def test_what_a_browser_says_comes_from_elsewhere_is_refused(site: str) -> None:
+    headers = {**HERE, "Origin": "http://127.0.0.1:18888", "Sec-Fetch-Site": site}
+    client = guarded(Access("")).test_client()
+    assert (await client.post("/traces", headers=headers)).status_code == 403
+    assert (await client.get("/traces", headers=headers)).status_code == 200, "a link leads here from anywhere"
+
+
+@pytest.mark.parametrize("said", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}])
+async def test_ones_own_page_can_post(said: dict[str, str]) -> None:
+    headers = {**HERE, "Origin": "http://127.0.0.1:18888", **said}
     assert (await guarded(Access("")).test_client().post("/traces", headers=headers)).status_code == 200
 
 

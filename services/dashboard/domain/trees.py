@@ -37,7 +37,6 @@ class Branch(Generic[S]):
 
     span: S
     depth: int
-    children: int
     shift_ns: int
     orphan: bool
 
@@ -97,11 +96,10 @@ def _walk(spans: Sequence[S], children: dict[int | None, list[int]]) -> Iterator
     while todo:
         index, depth, inherited_ns, parent = todo.pop()
         span = spans[index]
-        below = children.get(index, [])
         shift_ns = _shift_ns(span, inherited_ns, parent)
-        branch = Branch(span, depth, len(below), shift_ns, orphan=parent is None and bool(span.parent_id))
+        branch = Branch(span, depth, shift_ns, orphan=parent is None and bool(span.parent_id))
         yield branch
-        todo.extend((child, depth + 1, shift_ns, branch) for child in reversed(below))
+        todo.extend((child, depth + 1, shift_ns, branch) for child in reversed(children.get(index, [])))
 
 
 def _shift_ns(span: SpanLike, inherited_ns: int, parent: Branch[S] | None) -> int:

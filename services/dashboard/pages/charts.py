@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.dashboard.pages.formatting import NS_PER_S, clock, link, measured, segment
@@ -71,9 +71,22 @@ async def charts(site: Site, wanted: Sequence[Chart], window: Window) -> list[Dr
     return list(await asyncio.gather(*(_drawn(site, each, window) for each in wanted)))
 
 
+async def plots_of(site: Site, chart: Chart, window: Window) -> list[Plot]:
+    """One for each of the chart's aggregates. Raises what `Store.plot` does."""
+    query = PlotQuery(
+        name=chart.metric,
+        since_ns=window.since_ns,
+        until_ns=window.until_ns,
+        step_ns=window.step_ns,
+        where=chart.where,
+        group_by=chart.group_by,
+    )
+    return [await site.store.plot(replace(query, aggregate=aggregate)) for aggregate in chart.aggregates]
+
+
 async def _drawn(site: Site, chart: Chart, window: Window) -> Drawn:
     try:
-        plots = [await site.store.plot(_query(chart, aggregate, window)) for aggregate in chart.aggregates]
+        plots = await plots_of(site, chart, window)
     except NotFound:
         return _nothing(chart, "Nothing of this has come yet.")
     except AppError as error:
@@ -119,18 +132,6 @@ def unit_of(plot: Plot) -> str:
 def latest(line: Line) -> float | None:
     """The last value that came."""
     return next((value for value in reversed(line.values) if value is not None), None)
-
-
-def _query(chart: Chart, aggregate: Aggregate, window: Window) -> PlotQuery:
-    return PlotQuery(
-        name=chart.metric,
-        since_ns=window.since_ns,
-        until_ns=window.until_ns,
-        step_ns=window.step_ns,
-        aggregate=aggregate,
-        where=chart.where,
-        group_by=chart.group_by,
-    )
 
 
 def _name(chart: Chart, plot: Plot, line: Line) -> str:

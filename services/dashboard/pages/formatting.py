@@ -58,10 +58,6 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def percent(share: float) -> str:
-    return f"{share * 100:.3g} %" if share else "0 %"
-
-
 def clock(ns: int) -> str:
     """14:02:03.123 of this machine's zone."""
     return _local(ns).strftime("%H:%M:%S.") + f"{ns // 1_000_000 % 1000:03}"
@@ -101,7 +97,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "lasting": lasting,
     "size": size,
     "number": number,
-    "percent": percent,
     "clock": clock,
     "day_and_clock": day_and_clock,
     "iso": iso,

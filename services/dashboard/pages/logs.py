@@ -58,11 +58,11 @@ async def tail(site: Site, query: Query) -> View:
 
 
 def _asked(query: Query) -> LogQuery:
-    level = query.get("level", "")
+    level = next((least for _, least in LEVELS if str(int(least)) == query.get("level")), 0)
     return LogQuery(
         service=query.get("service", ""),
         instance=query.get("instance", ""),
-        severity=int(level) if level.isascii() and level.isdigit() else 0,
+        severity=level,
         text=query.get("text", ""),
         trace_id=query.get("trace", "").lower(),
         span_id=query.get("span", "").lower(),

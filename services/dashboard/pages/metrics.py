@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from services.dashboard.pages.charts import RANGES, Chart, Drawn, chosen_range, draw, recent
+from services.dashboard.pages.charts import RANGES, Chart, Drawn, chosen_range, draw, plots_of, recent
 from services.dashboard.pages.formatting import link, segment
 from services.dashboard.pages.site import Query, Site, View, attempt
-from services.dashboard.store.rows import Aggregate, Metric, Plot, PlotQuery
+from services.dashboard.store.rows import Aggregate, Metric, Plot
 from services.defaults.errors import NotFound
 
 _AGGREGATES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -22,7 +22,6 @@ _AGGREGATES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("p95", "p95"),
         ("p99", "p99"),
         ("avg", "average"),
-        ("max", "greatest"),
         ("rate", "how often a second"),
         ("count", "how often in each step"),
     ),
@@ -50,7 +49,8 @@ async def one(site: Site, query: Query, name: str) -> View:
         raise NotFound(f"No metric named {name} has come yet.")
     labels = await site.store.label_values(name)
     asked = _asked(query, metric, labels)
-    plots = await _plots(site, asked)
+    wanted = Chart(name, name, asked.aggregates, (asked.by,) if asked.by else (), asked.where)
+    plots = await plots_of(site, wanted, recent(site.now_ns(), RANGES[asked.span]))
     context = {
         "metric": metric,
         "asked": asked,
@@ -99,19 +99,6 @@ def _asked(query: Query, metric: Metric, labels: Mapping[str, Sequence[str]]) ->
 def _family(metric: Metric) -> str:
     """A sum that also shrinks is looked at as a gauge is."""
     return "gauge" if metric.kind == "sum" and not metric.monotonic else metric.kind
-
-
-async def _plots(site: Site, asked: Asked) -> list[Plot]:
-    window = recent(site.now_ns(), RANGES[asked.span])
-    query = PlotQuery(
-        name=asked.name,
-        since_ns=window.since_ns,
-        until_ns=window.until_ns,
-        step_ns=window.step_ns,
-        where=asked.where,
-        group_by=(asked.by,) if asked.by else (),
-    )
-    return [await site.store.plot(replace(query, aggregate=aggregate)) for aggregate in asked.aggregates]
 
 
 def _pictures(asked: Asked, plots: Sequence[Plot]) -> list[Drawn]:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.dashboard.pages.charts import RANGES, Chart, charts, chosen_range, recent
+from services.dashboard.pages.charts import RANGES, Chart, charts, chosen_range, plots_of, recent
 from services.dashboard.pages.formatting import NS_PER_S
 from services.dashboard.pages.site import Query, Site, View, attempt
-from services.dashboard.store.rows import OperationStats, PlotQuery
+from services.dashboard.store.rows import OperationStats
 
 _PERCENTILES: Final = ("p50", "p95", "p99")
 _HTTP: Final = "http.server.request.duration"
@@ -158,14 +158,8 @@ async def _view(
 
 async def _total(site: Site, metric: str, title: str, span: str) -> Total:
     window = recent(site.now_ns(), RANGES[span])
-    query = PlotQuery(
-        name=metric,
-        since_ns=window.since_ns,
-        until_ns=window.until_ns,
-        step_ns=window.step_ns,
-        aggregate="increase",
-    )
-    found = await attempt(site.store.plot(query))
+    found = await attempt(plots_of(site, Chart(metric, title, ("increase",)), window))
     if found.value is None:
         return Total(metric, title, None)
-    return Total(metric, title, sum(value or 0 for line in found.value.lines for value in line.values))
+    (plot,) = found.value
+    return Total(metric, title, sum(value or 0 for line in plot.lines for value in line.values))

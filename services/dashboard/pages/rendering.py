@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from services.dashboard.pages import formatting
-from services.dashboard.pages.assets import Assets
 from services.dashboard.pages.guard import FIELD
+from services.defaults.assets import Assets
 
 if TYPE_CHECKING:
     from services.dashboard.pages.site import View

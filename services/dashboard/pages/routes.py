@@ -26,9 +26,10 @@ from services.dashboard.pages import (
     traces,
 )
 from services.dashboard.pages.errors import error_view
-from services.dashboard.pages.guard import FIELD, SAFE_METHODS
+from services.dashboard.pages.guard import FIELD
 from services.dashboard.pages.site import Page, Query, Site, View
 from services.dashboard.store.changes import Kind
+from services.dashboard.token import SAFE_METHODS
 from services.defaults.errors import AppError, NotFound
 
 LIVE: Final = "/live"
@@ -97,7 +98,7 @@ def _view(site: Site, route: Route) -> Callable[..., Awaitable[Response]]:
         fields: Query = request.args
         if route.method not in SAFE_METHODS:
             fields = await request.form
-            site.guard.check(request.headers, fields.get(FIELD, ""))
+            site.guard.check(fields.get(FIELD, ""))
         answer = await route.page(site, fields, **arguments)
         return answer if isinstance(answer, Response) else render(site, answer, live=route.live)
 

@@ -10,7 +10,6 @@ from quart import Response
 
 from services.dashboard.control import Control
 from services.dashboard.mails import Mails
-from services.dashboard.pages.assets import Assets
 from services.dashboard.pages.guard import Guard
 from services.dashboard.pages.live import Live
 from services.dashboard.pages.rendering import Renderer
@@ -18,6 +17,7 @@ from services.dashboard.queues import Queues
 from services.dashboard.registry import Registry
 from services.dashboard.store import Store
 from services.dashboard.token import Access
+from services.defaults.assets import Assets
 from services.defaults.errors import AppError
 
 T = TypeVar("T")

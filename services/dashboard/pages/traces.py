@@ -78,7 +78,6 @@ def _asked(query: Query) -> TraceQuery:
         text=query.get("text", ""),
         order=query.get("order", ""),
         min_ns=_milliseconds(query.get("min", "")),
-        max_ns=_milliseconds(query.get("max", "")),
         errors_only=bool(query.get("errors")),
         sort="slowest" if query.get("sort") == "slowest" else "newest",
         before=query.get("before", ""),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.dashboard.pages.formatting import link
 from services.dashboard.pages.titles import kind_words, plain_title
-from services.dashboard.store.rows import Json, Span, Trace, TreeLine
+from services.dashboard.store.rows import Json, Source, Span, Trace, TreeLine
 
 MAX_INDENT: Final = 8
 LEAST_WIDTH: Final = 0.25  # percent: what lasted next to nothing is still seen
@@ -31,6 +31,7 @@ class Bar:
     orphan: bool
     attributes: Sequence[tuple[str, str]]
     events: Sequence[tuple[str, int, Sequence[tuple[str, str]]]]
+    sender: Sequence[tuple[str, str]]
     logs: str
 
 
@@ -69,5 +70,12 @@ def _bar(line: TreeLine, whole_ns: int) -> Bar:
         orphan=line.orphan,
         attributes=pairs(span.attributes),
         events=[(event.name, event.time_ns - span.start_ns, pairs(event.attributes)) for event in span.events],
+        sender=_sender(span.source),
         logs=link("/logs", trace=span.trace_id, span=span.span_id),
     )
+
+
+def _sender(source: Source) -> list[tuple[str, str]]:
+    """The resource, and before it the scope under the names that OpenTelemetry has for it outside OTLP."""
+    scope = (("otel.scope.name", source.scope), ("otel.scope.version", source.scope_version))
+    return [(name, value) for name, value in scope if value] + pairs(source.resource)

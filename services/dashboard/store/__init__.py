@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.dashboard.store.changes import Changes
-from services.dashboard.store.logs import select_last_log_id, select_logs, select_logs_after
+from services.dashboard.store.logs import select_logs
 from services.dashboard.store.metrics import select_label_values, select_metrics, select_plot
 from services.dashboard.store.orders import select_order_story
 from services.dashboard.store.pruning import Limits
 from services.dashboard.store.reading import Readers, open_readers
 from services.dashboard.store.rows import (
-    LogLine,
     LogPage,
     LogQuery,
     Metric,
@@ -51,7 +50,7 @@ class Store:
         return await self._readers.run(select_services)
 
     async def operations(self, service: str = "") -> Sequence[str]:
-        """The names of the spans of a service, or of all."""
+        """The names of the spans of a service, or of all: the first thousand, in alphabetical order."""
         return await self._readers.run(lambda connection: select_operations(connection, service))
 
     async def find_traces(self, query: TraceQuery) -> TracePage:
@@ -74,14 +73,6 @@ class Store:
         """The log lines that fit, newest first; raises `Invalid` where `before` is no cursor."""
         return await self._readers.run(lambda connection: select_logs(connection, query))
 
-    async def logs_after(self, last_id: int, query: LogQuery) -> Sequence[LogLine]:
-        """The lines that fit and arrived after the line `last_id`, oldest first, at most `query.limit`."""
-        return await self._readers.run(lambda connection: select_logs_after(connection, last_id, query))
-
-    async def last_log_id(self) -> int:
-        """The id of the line that arrived last; 0 where there is none."""
-        return await self._readers.run(select_last_log_id)
-
     async def metrics(self) -> Sequence[Metric]:
         """The catalogue of all metrics, by name."""
         return await self._readers.run(select_metrics)
@@ -100,10 +91,8 @@ class Store:
 
     async def stats(self) -> StoreStats:
         """How much is kept, and what was lost."""
-        writer, limits = self.writer, self._limits
-        return await self._readers.run(
-            lambda connection: select_stats(connection, writer.counts, limits, pending=writer.pending_rows)
-        )
+        counts, limits = self.writer.counts, self._limits
+        return await self._readers.run(lambda connection: select_stats(connection, counts, limits))
 
     async def check(self) -> None:
         """Raises where the file cannot be read or written."""

@@ -1,4 +1,4 @@
-"""Finding log lines, and following those that come."""
+"""Finding log lines."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from services.dashboard.store.rows import LogLine, LogPage, LogQuery
 
 # The columns are in the order of LogLine's fields. CROSS: the lines lead, in the order of their index.
 _SELECT: Final = (
-    "SELECT l.id, l.time_ns, l.severity, l.severity_text, l.service, o.instance, o.scope, l.body, l.attributes,"
-    " l.trace_id, l.span_id, l.order_id, l.order_number FROM logs l CROSS JOIN sources o ON o.id = l.source_id"
+    "SELECT l.id, l.time_ns, l.severity, l.service, o.instance, l.body, l.attributes, l.trace_id, l.span_id,"
+    " l.order_id, l.order_number FROM logs l CROSS JOIN sources o ON o.id = l.source_id"
 )
 _COLUMNS: Final = tuple(field.name for field in fields(LogLine))
 _TEXT: Final = r"(l.body LIKE ? ESCAPE '\' OR l.attributes LIKE ? ESCAPE '\')"
@@ -32,19 +32,6 @@ def select_logs(connection: sqlite3.Connection, query: LogQuery) -> LogPage:
     return LogPage(lines=[_line(row) for row in rows[:limit]], next=cursor(last[1], last[0]) if last else "")
 
 
-def select_logs_after(connection: sqlite3.Connection, last_id: int, query: LogQuery) -> list[LogLine]:
-    conditions = _conditions(query)
-    conditions.add("l.id > ?", last_id)
-    rows = connection.execute(
-        f"{_SELECT} {conditions.where()} ORDER BY l.id LIMIT ?", (*conditions.values, page_size(query.limit))
-    ).fetchall()
-    return [_line(row) for row in rows]
-
-
-def select_last_log_id(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT coalesce(max(id), 0) FROM logs").fetchone()[0])
-
-
 def _conditions(query: LogQuery) -> Conditions:
     conditions = Conditions()
     conditions.add_if("l.service = ?", query.service)
@@ -58,8 +45,6 @@ def _conditions(query: LogQuery) -> Conditions:
     if query.span_id:
         conditions.add("l.span_id = ?", id_bytes(query.span_id, 8))
     conditions.add_if("(l.order_id = ? OR l.order_number = ?)", query.order)
-    conditions.add_if("l.time_ns >= ?", query.since_ns)
-    conditions.add_if("l.time_ns <= ?", query.until_ns)
     return conditions
 
 

@@ -64,8 +64,7 @@ class Series:
 def select_metrics(connection: sqlite3.Connection) -> list[Metric]:
     groups: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for row in connection.execute(
-        "SELECT name, kind, unit, description, monotonic, service, attributes, used_ns FROM series"
-        " ORDER BY name, used_ns"
+        "SELECT name, kind, unit, description, monotonic, service, used_ns FROM series ORDER BY name, used_ns"
     ):
         groups[row[0]].append(row)
     return [_metric(name, rows) for name, rows in groups.items()]
@@ -160,7 +159,7 @@ def _level(row: tuple[Any, ...]) -> Level:
 
 
 def _metric(name: str, rows: Sequence[tuple[Any, ...]]) -> Metric:
-    _, kind, unit, description, monotonic, _, _, used_ns = rows[-1]
+    _, kind, unit, description, monotonic, _, used_ns = rows[-1]
     return Metric(
         name=name,
         kind=kind,
@@ -169,7 +168,6 @@ def _metric(name: str, rows: Sequence[tuple[Any, ...]]) -> Metric:
         monotonic=bool(monotonic),
         services=sorted({row[5] for row in rows}),
         series=len(rows),
-        labels=sorted({label for row in rows for label in json.loads(row[6])}),
         last_ns=used_ns,
     )
 

@@ -87,7 +87,9 @@ def _delete_unused(connection: sqlite3.Connection, inserts: Inserts, now_ns: int
     """Traces whose last span is gone, and the sources and series of nothing that is left."""
     spans_ns, logs_ns, points_ns = (oldest_ns(connection, kind) or now_ns for kind in KINDS)
     connection.execute(
-        "DELETE FROM traces WHERE received_ns < ? AND id < (SELECT min(id) FROM traces) + ?", (spans_ns, STEP_ROWS)
+        # Not by the range of their ids: a trace that goes on may stand first for as long as it likes.
+        "DELETE FROM traces WHERE id IN (SELECT id FROM traces WHERE received_ns < ? ORDER BY id LIMIT ?)",
+        (spans_ns, STEP_ROWS),
     )
     inserts.sources.forget(min(spans_ns, logs_ns) - SLACK_NS)
     inserts.forget_series(points_ns - SLACK_NS)

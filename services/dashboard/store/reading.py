@@ -44,8 +44,8 @@ class Readers:
         try:
             connection.execute("BEGIN")
             return work(connection)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 raise Unavailable("That search takes too long. Narrow it down.") from error
             logger.warning("telemetry cannot be read", extra={"reason": str(error)})
             raise Unavailable("The telemetry cannot be read now.") from error

@@ -23,8 +23,8 @@ class TraceQuery:
     """Which traces. All that is given must hold; empty and None ask for nothing.
 
     `service`, `operation` and `text` must all be true of one and the same span; `text` is looked for in its
-    name, its message and its attributes, in any case. `order` is an order's number or id. `min_ns` and `max_ns`
-    bound the whole trace's duration, `since_ns` and `until_ns` its start. `before` is `TracePage.next`.
+    name, its message and its attributes, in any case. `order` is an order's number or id. `min_ns` is the least
+    duration of the whole trace. `before` is `TracePage.next`.
     """
 
     service: str = ""
@@ -32,10 +32,7 @@ class TraceQuery:
     text: str = ""
     order: str = ""
     min_ns: int | None = None
-    max_ns: int | None = None
     errors_only: bool = False
-    since_ns: int | None = None
-    until_ns: int | None = None
     sort: Sort = "newest"
     before: str = ""
     limit: int = 50
@@ -82,11 +79,9 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Who sent it: the resource, and the instrumentation scope within."""
+    """Who sent it: the resource, which names the instance and the version too, and the instrumentation scope."""
 
     service: str
-    instance: str
-    version: str
     resource: Json
     scope: str
     scope_version: str
@@ -136,7 +131,6 @@ class TreeLine:
 
     span: Span
     depth: int
-    children: int
     offset_ns: int
     shifted_ns: int
     orphan: bool
@@ -199,7 +193,6 @@ class ServiceMap:
     nodes: Sequence[Node]
     edges: Sequence[Edge]
     since_ns: int
-    until_ns: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,8 +214,6 @@ class LogQuery:
     trace_id: str = ""
     span_id: str = ""
     order: str = ""
-    since_ns: int | None = None
-    until_ns: int | None = None
     before: str = ""
     limit: int = 200
 
@@ -237,10 +228,8 @@ class LogLine:
     id: int
     time_ns: int
     severity: int
-    severity_text: str
     service: str
     instance: str
-    scope: str
     body: str
     attributes: Json
     trace_id: str
@@ -268,7 +257,6 @@ class Metric:
     monotonic: bool
     services: Sequence[str]
     series: int
-    labels: Sequence[str]
     last_ns: int
 
 
@@ -385,5 +373,4 @@ class StoreStats:
     bytes: int
     max_bytes: int
     max_age_s: float
-    pending: int
     refused: int

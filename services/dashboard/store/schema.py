@@ -58,7 +58,7 @@ CREATE INDEX traces_duration ON traces (end_ns - start_ns);
 CREATE INDEX traces_failed ON traces (start_ns) WHERE errors > 0;
 
 CREATE TABLE logs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: whoever follows the lines asks for those after one
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: open pages know each line by it
     received_ns INTEGER NOT NULL, source_id INTEGER NOT NULL, service TEXT NOT NULL, time_ns INTEGER NOT NULL,
     severity INTEGER NOT NULL, severity_text TEXT NOT NULL, body TEXT NOT NULL,
     attributes TEXT NOT NULL, trace_id BLOB, span_id BLOB, order_id TEXT, order_number TEXT

@@ -67,7 +67,6 @@ def select_service_map(connection: sqlite3.Connection, since_ns: int, until_ns: 
             Edge(source=source, target=target, **vars(figures)) for (source, target), figures in sorted(edges.items())
         ],
         since_ns=since_ns,
-        until_ns=until_ns,
     )
 
 

@@ -11,7 +11,7 @@ from services.dashboard.store.schema import used_bytes
 from services.dashboard.store.writer import Counts
 
 
-def select_stats(connection: sqlite3.Connection, counts: Counts, limits: Limits, *, pending: int) -> StoreStats:
+def select_stats(connection: sqlite3.Connection, counts: Counts, limits: Limits) -> StoreStats:
     kinds = {kind.table: kind for kind in KINDS}
 
     def of(name: Kind) -> KindStats:
@@ -32,7 +32,6 @@ def select_stats(connection: sqlite3.Connection, counts: Counts, limits: Limits,
         bytes=used_bytes(connection),
         max_bytes=limits.max_bytes,
         max_age_s=limits.max_age_s,
-        pending=pending,
         refused=counts.refused,
     )
 

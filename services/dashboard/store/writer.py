@@ -72,14 +72,17 @@ class Writer:
         self._queue: deque[Waiting] = deque()
         self._arrived = asyncio.Event()
         self._failure = ""
+        self._ended = False
         self.pending_rows = 0
         self.counts = Counts()
 
     async def submit(self, batch: Batch, kind: Kind) -> int:
         """Returns once the batch is kept, with the number of its rows that there was no room for.
 
-        Raises `Unavailable` where too much is waiting already, or the file cannot be written.
+        Raises `Unavailable` where too much is waiting already, the file cannot be written, or `run` has ended.
         """
+        if self._ended:
+            raise _unkept()
         if self.pending_rows and self.pending_rows + len(batch) > MAX_PENDING_ROWS:
             self.refuse()
         waiting = Waiting(batch, kind)
@@ -110,6 +113,7 @@ class Writer:
                 await self._write(self._take())
         finally:
             stopping.cancel()
+            self._ended = True
             self._give_up(self._queue)
 
     async def _until_something_to_do(self, stopping: asyncio.Task[bool]) -> None:
@@ -157,7 +161,7 @@ class Writer:
     def _give_up(self, taken: Iterable[Waiting]) -> None:
         for each in taken:
             self.pending_rows -= len(each.batch)
-            each.kept.set_exception(Unavailable("Telemetry cannot be kept now.", retry_after_s=RETRY_AFTER_S))
+            each.kept.set_exception(_unkept())
 
     def _keep(self, batches: list[Batch]) -> list[int]:
         """In the writer's thread: everything in one transaction, and then room for the next."""
@@ -180,3 +184,7 @@ class Writer:
             self._inserts.reload()
             raise
         return result
+
+
+def _unkept() -> Unavailable:
+    return Unavailable("Telemetry cannot be kept now.", retry_after_s=RETRY_AFTER_S)

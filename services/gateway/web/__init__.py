@@ -7,11 +7,11 @@ from typing import Any
 
 from quart import Blueprint
 
+from services.defaults.assets import Assets
 from services.gateway import engine
 from services.gateway.context import utc_now
 from services.gateway.deps import Deps
 from services.gateway.web import errors
-from services.gateway.web.assets import Assets
 from services.gateway.web.csrf import CsrfGuard
 from services.gateway.web.memory import Memory
 from services.gateway.web.pages_files import poster_address
@@ -43,7 +43,7 @@ def _make_site(deps: Deps) -> Site:
         context = deps.context(principal=caller.principal, token=caller.token, client_address=caller.address)
         return await engine.execute(document, variables, context)
 
-    shop, assets = Shop(execute), Assets(WEB / "static")
+    shop, assets = Shop(execute), Assets("/assets", WEB / "static")
     return Site(
         shop=shop,
         sessions=Sessions(deps.verifier, shop.refresh),

@@ -1,27 +1,8 @@
-"""Where a visitor may be sent: only within the shop."""
+"""Ways through the shop: by the log-in page and on, and back to where a form was sent from."""
 
 from urllib.parse import urlencode, urlsplit
 
-MAX_CHARS = 2000
-HOME = "/"
-
-
-def safe_next(target: str) -> str:
-    """The path to go on to, or home where `target` could lead off the site.
-
-    Refused is whatever any browser might read as another host: schemes, `//host`, `/\\host`, control
-    characters (browsers drop tabs and newlines from addresses), and paths that climb.
-    """
-    if not target.startswith("/") or len(target) > MAX_CHARS:
-        return HOME
-    if "\\" in target or any(ord(char) <= 32 or ord(char) == 127 for char in target):
-        return HOME
-    if not target.isascii() or target.startswith("//"):
-        return HOME
-    parts = urlsplit(target)
-    if parts.scheme or parts.netloc or "//" in parts.path or ".." in parts.path.split("/"):
-        return HOME
-    return target
+from services.defaults.addresses import HOME, safe_next
 
 
 def login_address(then: str, *, page: str = "/login") -> str:

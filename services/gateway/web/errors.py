@@ -9,10 +9,11 @@ from quart import Blueprint, Response, g, request
 from quart_rate_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
+from services.defaults.addresses import safe_next
 from services.defaults.errors import AppError, NotFound, RateLimited, Unauthorized, error_class
 from services.defaults.http import problem_response
 from services.defaults.telemetry import current_trace_id, note_error
-from services.gateway.web.addresses import login_address, own_path, safe_next
+from services.gateway.web.addresses import login_address, own_path
 from services.gateway.web.csrf import SAFE_METHODS
 from services.gateway.web.formatting import reader_for
 from services.gateway.web.routes import finish, meet, no_token

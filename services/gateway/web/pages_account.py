@@ -5,8 +5,8 @@ from math import ceil
 
 from quart import Response, request
 
+from services.defaults.addresses import safe_next
 from services.defaults.errors import AppError, Unauthorized
-from services.gateway.web.addresses import safe_next
 from services.gateway.web.csrf import new_nonce
 from services.gateway.web.forms import Form, read_credentials, read_registration
 from services.gateway.web.site import Site, Visitor, is_answerable, page, see_other

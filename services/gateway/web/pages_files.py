@@ -2,13 +2,12 @@
 
 from quart import Response, request
 
+from services.defaults.assets import Asset, file_response
 from services.defaults.errors import NotFound
 from services.gateway.web.posters import Subject, draw
 from services.gateway.web.site import Site, Visitor
 from services.gateway.web.views import Card
 
-FOREVER = "public, max-age=31536000, immutable"
-SHORTLY = "public, max-age=300"
 ROBOTS = "User-agent: *\nDisallow: /orders\nDisallow: /login\nDisallow: /register\n"
 
 
@@ -31,7 +30,7 @@ async def poster(site: Site, visitor: Visitor, concert_id: str) -> Response:
         return subject.version, draw(subject)
 
     version, drawing = await site.posters.get((concert_id, wanted), make)
-    response = _file(drawing.encode(), "image/svg+xml", version, forever=wanted == version)
+    response = file_response(Asset(drawing.encode(), "image/svg+xml", version), forever=wanted == version)
     response.headers["Content-Security-Policy"] = "default-src 'none'"
     return response
 
@@ -40,7 +39,7 @@ async def asset(site: Site, visitor: Visitor, etag: str, name: str) -> Response:
     found = site.assets.find(name)
     if found is None:
         raise NotFound("There is no such file.")
-    return _file(found.content, found.mimetype, found.etag, forever=etag == found.etag)
+    return file_response(found, forever=etag == found.etag)
 
 
 async def favicon(site: Site, visitor: Visitor) -> Response:
@@ -49,13 +48,4 @@ async def favicon(site: Site, visitor: Visitor) -> Response:
 
 
 async def robots(site: Site, visitor: Visitor) -> Response:
-    return _file(ROBOTS.encode(), "text/plain", "1", forever=False)
-
-
-def _file(content: bytes, mimetype: str, etag: str, *, forever: bool) -> Response:
-    """The whole file, or 304 for a browser that has it (RFC 9110, 13.1.2)."""
-    known = etag in request.if_none_match
-    response = Response(status=304) if known else Response(content, mimetype=mimetype)
-    response.set_etag(etag)
-    response.headers["Cache-Control"] = FOREVER if forever else SHORTLY
-    return response
+    return file_response(Asset(ROBOTS.encode(), "text/plain", "1"), forever=False)

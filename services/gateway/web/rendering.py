@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.gateway.web.assets import Assets
+from services.defaults.assets import Assets
 from services.gateway.web.formatting import countdown_words, zone_name
 from services.gateway.web.qr import qr_svg
 from services.gateway.web.views import MAX_TICKETS

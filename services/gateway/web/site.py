@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 from quart import Response, request
 
+from services.defaults.assets import Assets
 from services.defaults.errors import AppError, Unauthorized
-from services.gateway.web.assets import Assets
 from services.gateway.web.csrf import CsrfGuard
 from services.gateway.web.formatting import Reader
 from services.gateway.web.memory import Memory

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from services.defaults.errors import Unavailable
+from tests.defaults.test_addresses import OPEN_REDIRECTS
 from tests.gateway.fakes import Shop
 from tests.gateway.web.browser import Browser
-from tests.gateway.web.test_addresses import OPEN_REDIRECTS
 
 EMAIL = "ada@ticketflow.test"
 
