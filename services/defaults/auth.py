@@ -19,7 +19,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from services.defaults.errors import Unauthorized
+from services.defaults.errors import Forbidden, Unauthorized
 
 ALGORITHM: Final = "HS256"
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - the name of a kind of token, not a token
@@ -29,6 +29,9 @@ MAX_SUBJECT_CHARS: Final = 64
 DEFAULT_LEEWAY_S: Final = 30
 CLOCKS_APART_S: Final = 120  # as far as an issuer's clock may be ahead of ours
 REALM: Final = "ticketflow"
+ORDERS_SCOPE: Final = "orders"  # to buy, and to see one's own orders
+PROFILE_SCOPE: Final = "profile"  # to see who one is
+_REASONS: Final = {401: "invalid_token", 403: "insufficient_scope"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Principal:
     email: str = ""
     name: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def require(self, scope: str) -> None:
+        """Raises `Forbidden` where the token was issued for other things only (RFC 6749, 3.3)."""
+        if scope not in self.scopes:
+            raise Forbidden("This session does not allow that. Log in again.")
 
 
 class TokenIssuer:
@@ -157,6 +165,11 @@ def bearer_token(authorization: str | None) -> str:
     return str(token)
 
 
+def challenge(status: int, authorization: str | None) -> str:
+    """The `WWW-Authenticate` of a refusal (RFC 6750, 3): only who has sent a token is told what is wrong with it."""
+    return f'Bearer realm="{REALM}"' + (f', error="{_REASONS[status]}"' if authorization else "")
+
+
 @dataclass(frozen=True)
 class _Request:
     """As much of a request as Authlib looks at."""
@@ -165,7 +178,7 @@ class _Request:
 
 
 _protector = ResourceProtector()
-_protector.register_token_validator(BearerTokenValidator(realm=REALM))
+_protector.register_token_validator(BearerTokenValidator())
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:

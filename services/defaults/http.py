@@ -11,7 +11,6 @@ from math import ceil
 from typing import Any, Final, ParamSpec, TypeVar
 
 import swagger_ui_bundle
-from authlib.oauth2.rfc6750 import InvalidTokenError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from quart import Blueprint, Quart, Request, Response, current_app, g, jsonify, request, send_from_directory
@@ -22,8 +21,17 @@ from quart_schema.typing import PydanticDumpOptions
 from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
 from services.defaults.asgi import DeadlineMiddleware, HearOutMiddleware
-from services.defaults.auth import REALM, Principal, TokenVerifier, bearer_token
-from services.defaults.errors import AppError, Invalid, NotFound, RateLimited, Unauthorized, error_class, to_problem
+from services.defaults.auth import Principal, TokenVerifier, bearer_token, challenge
+from services.defaults.errors import (
+    AppError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    error_class,
+    to_problem,
+)
 from services.defaults.health import Health
 from services.defaults.rate_limits import BoundedStore
 from services.defaults.sentences import finish, invalid_fields
@@ -149,17 +157,21 @@ def create_http_app(
     return app
 
 
-def authenticated(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """The route needs a person's bearer token; whose it is stands in `principal()`."""
+def authenticated(scope: str) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """The route needs a person's bearer token that has the scope; whose it is stands in `principal()`."""
 
-    @wraps(handler)
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        verifier: TokenVerifier = current_app.config["TOKEN_VERIFIER"]
-        g.principal = verifier.verify(bearer_token(request.headers.get("Authorization")))
-        return await handler(*args, **kwargs)
+    def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        @wraps(handler)
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            verifier: TokenVerifier = current_app.config["TOKEN_VERIFIER"]
+            g.principal = verifier.verify(bearer_token(request.headers.get("Authorization")))
+            g.principal.require(scope)
+            return await handler(*args, **kwargs)
 
-    wrapper.__authorization__ = "bearer"  # type: ignore[attr-defined] # the mark that the route tests look for
-    return wrapper
+        wrapper.__authorization__ = "bearer"  # type: ignore[attr-defined] # the mark that the route tests look for
+        return wrapper
+
+    return decorate
 
 
 def public(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -226,8 +238,8 @@ def problem_response(error: AppError) -> Response:
     response.mimetype = PROBLEM_JSON
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
-    if isinstance(error, Unauthorized):
-        response.headers.extend(InvalidTokenError(realm=REALM).get_headers()[-1:])
+    if isinstance(error, Unauthorized | Forbidden):
+        response.headers["WWW-Authenticate"] = challenge(error.status, request.headers.get("Authorization"))
     return response
 
 

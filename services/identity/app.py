@@ -12,7 +12,7 @@ from quart import Blueprint, Quart, current_app, request
 from quart_rate_limiter import rate_limit
 from quart_schema import security_scheme, tag, validate_request, validate_response
 
-from services.defaults.auth import TokenVerifier, bearer_token
+from services.defaults.auth import PROFILE_SCOPE, TokenVerifier, bearer_token
 from services.defaults.errors import Unauthorized
 from services.defaults.health import Health
 from services.defaults.http import (
@@ -152,10 +152,10 @@ def _account_routes(service: IdentityService, limits: RouteLimits) -> Blueprint:
     @routes.get("/me")
     @rate_limit(limits.read, MINUTE, _account_key)
     @tag(["accounts"])
-    @documented_problems(401, 429, 503)
+    @documented_problems(401, 403, 429, 503)
     @security_scheme([{"bearer": []}])
     @validate_response(UserBody)
-    @authenticated
+    @authenticated(PROFILE_SCOPE)
     async def me() -> UserBody:
         """The account that the access token speaks for."""
         return UserBody.of(await service.find_user(principal().subject))

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from opentelemetry import metrics
 
-from services.defaults.auth import TokenIssuer
+from services.defaults.auth import ORDERS_SCOPE, PROFILE_SCOPE, TokenIssuer
 from services.defaults.errors import Conflict, RateLimited, Unauthorized
 from services.identity import domain
 from services.identity.domain import Origin, Refusal, RevokeReason, User
@@ -21,8 +21,8 @@ from services.identity.passwords import PasswordHasher
 from services.identity.store import Credentials, NewFamily, Pace, Store
 
 REFRESH_TOKEN_BYTES: Final = 32
-SCOPES: Final = ("orders", "profile")
-"""What a buyer's access token allows: to buy and see their own orders, and to see who they are."""
+SCOPES: Final = (ORDERS_SCOPE, PROFILE_SCOPE)
+"""What a buyer's access token allows."""
 
 logger = logging.getLogger(__name__)
 _meter = metrics.get_meter("services.identity")

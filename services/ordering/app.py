@@ -25,7 +25,7 @@ from quart_schema import (
     validate_request,
 )
 
-from services.defaults.auth import TokenVerifier, bearer_token
+from services.defaults.auth import ORDERS_SCOPE, TokenVerifier, bearer_token
 from services.defaults.errors import Invalid, NotFound, Unauthorized
 from services.defaults.health import Health
 from services.defaults.http import (
@@ -114,9 +114,9 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.read, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(401, 422, 429, 503)
+    @documented_problems(401, 403, 422, 429, 503)
     @document_response(OrderPageBody)
-    @authenticated
+    @authenticated(ORDERS_SCOPE)
     @validate_querystring(PageQuery)
     async def list_orders(query_args: PageQuery) -> Response:
         """The buyer's orders, newest first."""
@@ -128,9 +128,9 @@ def _reading_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.read, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(401, 404, 429, 503)
+    @documented_problems(401, 403, 404, 429, 503)
     @document_response(OrderBody)
-    @authenticated
+    @authenticated(ORDERS_SCOPE)
     async def get_order(order_id: UUID) -> Response:
         """One order of the buyer's."""
         order = await orders.select_order(deps.db, order_id, principal().subject)
@@ -149,11 +149,11 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(400, 401, 404, 409, 413, 415, 422, 429, 503)
+    @documented_problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody, 200)
     @document_response(OrderBody, 201)
-    @authenticated
+    @authenticated(ORDERS_SCOPE)
     @validate_request(PlaceBody)
     async def place(data: PlaceBody) -> Response:
         """Hold tickets in a new order: 201, or 200 where this Idempotency-Key has placed it before."""
@@ -165,10 +165,10 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(400, 401, 402, 404, 409, 413, 415, 422, 429, 503)
+    @documented_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503)
     @document_headers(KeyHeaders)
     @document_response(OrderBody)
-    @authenticated
+    @authenticated(ORDERS_SCOPE)
     @validate_request(PayBody)
     async def pay(order_id: UUID, data: PayBody) -> Response:
         """Pay an order with a card; the answer has the tickets' codes."""
@@ -179,9 +179,9 @@ def _writing_routes(deps: Deps, limits: RouteLimits) -> Blueprint:
     @rate_limit(limits.order, MINUTE, _buyer_key)
     @tag(["orders"])
     @BEARER
-    @documented_problems(401, 404, 409, 429, 503)
+    @documented_problems(401, 403, 404, 409, 429, 503)
     @document_response(OrderBody)
-    @authenticated
+    @authenticated(ORDERS_SCOPE)
     async def cancel(order_id: UUID) -> Response:
         """Cancel an order; what was paid goes back."""
         return _answer(await run_to_completion(cancel_order(deps, principal().subject, order_id)))

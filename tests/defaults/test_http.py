@@ -42,7 +42,7 @@ def create_app(**options: Any) -> Quart:
         return {"tierId": data.tier_id}
 
     @app.get("/me")
-    @authenticated
+    @authenticated("me")
     async def me() -> dict[str, str]:
         return {"subject": principal().subject}
 
@@ -155,10 +155,10 @@ async def test_routing_errors_are_problems(client: Any, method: str, path: str, 
 
 
 async def test_a_route_may_need_a_token(client: Any) -> None:
-    token = TokenIssuer(secret=SECRET, issuer="i", audience="a", lifetime_s=60).issue("u")
+    token = TokenIssuer(secret=SECRET, issuer="i", audience="a", lifetime_s=60).issue("u", scopes=["me"])
     refused = await client.get("/me")
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="ticketflow"'  # RFC 6750, 3.1: no error code
     taken = await client.get("/me", headers={"Authorization": f"Bearer {token}"})
     assert await taken.get_json() == {"subject": "u"}
 

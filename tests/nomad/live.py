@@ -28,6 +28,7 @@ from services.apphost.audit.ledger import judge
 from services.apphost.audit.read import read_books
 from services.apphost.process import descendants
 from services.apphost.rush.stage import Concert, publish_concert
+from services.apphost.servers.postgres import program
 from tests.integration.shop import Shop
 
 SERVICES: Final = ("payments", "catalog", "identity", "ordering", "notifications", "gateway")
@@ -117,6 +118,28 @@ class LiveShop:
     def processes(self, allocation: str) -> list[int]:
         """The task's processes: those with the allocation's id in their environment."""
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_task(pid, allocation)]
+
+    def log(self, allocation: str) -> str:
+        """What the task has written of late."""
+        files = self.cluster.state.glob(f"nomad/*/alloc/{allocation}/alloc/logs/app.std*")
+        return "".join(path.read_text() for path in files)
+
+    def dumps(self, database: str) -> list[Path]:
+        """The finished ones of the backup job, oldest first."""
+        return sorted((self.cluster.volumes / "backups" / database).glob("*.dump"))
+
+    def restore(self, database: str) -> subprocess.CompletedProcess[str]:
+        """Puts the newest dump back, as the runbook says."""
+        env = self.cluster.env | {
+            "PATH": f"{Path(program('psql')).parent}:{self.cluster.env['PATH']}",
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.cluster.ports.postgres),
+            "PGUSER": database,
+            "PGDATABASE": database,
+            "PGPASSWORD": self.cluster.secret(f"database/{database}"),
+        }
+        command = [str(ROOT / "nomad/restore.sh"), str(self.dumps(database)[-1])]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     async def close(self) -> None:
         """Fails unless the books close once everything in flight has come to rest."""

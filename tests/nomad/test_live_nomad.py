@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.error import HTTPError
@@ -19,8 +20,9 @@ import aiohttp
 import pytest
 
 from services.apphost.servers.consul import find_consul
+from services.apphost.site import DATABASES
 from tests.integration.shop import Shop, eventually
-from tests.nomad.live import SERVICES, Crowd, LiveShop, crowd_at, frozen, live_shop, until
+from tests.nomad.live import BUILT, SERVICES, Crowd, LiveShop, crowd_at, frozen, live_shop, until
 
 MISSING = [name for name, path in (("nomad", shutil.which("nomad")), ("consul", find_consul())) if path is None]
 pytestmark = [
@@ -173,6 +175,61 @@ async def test_services_scale_to_three_and_back_under_load(shop: LiveShop) -> No
     await shop.close()
 
 
+async def test_a_tunable_reaches_every_instance_without_a_restart(shop: LiveShop) -> None:
+    await scale(shop, 2, "ordering")
+    before = {pid for each in shop.allocations("ordering") for pid in shop.processes(each["ID"])}
+    key = "/v1/kv/ticketflow/config/ordering/ORDERING_HOLD_TTL_S"
+    async with aiohttp.ClientSession() as http:
+        buyer = Shop(http, shop.url)
+        await buyer.register()
+        concert = await buyer.concert_on_sale(seats=50)
+
+        async def has_reached_all(hold_s: int) -> bool:
+            """Several orders in a row, which different instances take."""
+            orders = [await buyer.place(concert, quantity=1) for _ in range(6)]
+            return all(abs(held_s(order) - hold_s) < 1 for order in orders)
+
+        async def is_told(problem: str) -> bool:
+            return all(problem in shop.log(each["ID"]) for each in shop.allocations("ordering"))
+
+        assert await has_reached_all(600)
+        shop.cluster.consul(key, method="PUT", body=90)
+        await eventually(partial(has_reached_all, 90), within_s=30)
+        shop.cluster.consul(key, method="PUT", body="ninety")
+        await eventually(partial(is_told, "ORDERING_HOLD_TTL_S"), within_s=30)
+        assert await has_reached_all(90)
+        shop.cluster.consul(key, method="DELETE")
+        await eventually(partial(has_reached_all, 600), within_s=30)
+    assert before == {pid for each in shop.allocations("ordering") for pid in shop.processes(each["ID"])}
+    await scale(shop, 1, "ordering")
+
+
+async def test_a_nightly_dump_is_put_back_as_the_runbook_says(shop: LiveShop) -> None:
+    async with aiohttp.ClientSession() as http:
+        early, late = Shop(http, shop.url), Shop(http, shop.url)
+        kept = await early.register()
+        shop.cluster.nomad("/v1/job/backup/periodic/force", method="PUT")
+        await until(lambda: all(shop.dumps(name) for name in DATABASES), 60, "each database is dumped")
+        lost = await late.register()
+
+        shop.cluster.nomad("/v1/job/identity", method="DELETE")
+        await until(lambda: not shop.allocations("identity"), 120, "nobody writes to the database")
+        restored = await asyncio.to_thread(shop.restore, "identity")
+        assert restored.returncode == 0, restored.stderr
+        result = await asyncio.to_thread(shop.deploy, BUILT, "migrate", "identity")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+        async def knows(account: dict[str, Any]) -> bool:
+            login = {name: account[name] for name in ("email", "password")}
+            query = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }"
+            answer = await early.graphql(query, input=login)
+            return bool((answer.get("data") or {}).get("login"))
+
+        await eventually(partial(knows, kept), within_s=30)
+        assert not await knows(lost)
+    await shop.close()
+
+
 async def scale(shop: LiveShop, count: int, *services: str) -> None:
     """Returns once exactly so many instances of each run, and Consul sends callers to them and to no others."""
     for service in services:
@@ -197,6 +254,12 @@ def is_scaling(shop: LiveShop, service: str, count: int) -> bool:
                 raise
         return False
     return True
+
+
+def held_s(order: dict[str, Any]) -> float:
+    """For how long the order's tickets were held when it was placed."""
+    expires, created = (datetime.fromisoformat(order[name]) for name in ("expiresAt", "createdAt"))
+    return (expires - created).total_seconds()
 
 
 def is_moved(shop: LiveShop, node: str) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
-from services.defaults.auth import TokenIssuer
+from services.defaults.auth import ORDERS_SCOPE, PROFILE_SCOPE, TokenIssuer
 from services.ordering.wire import OrderBody, OrderPageBody
 from tests.ordering.support import (
     BUYER,
@@ -41,13 +41,13 @@ def client(app: Quart) -> Client:
 
 @pytest.fixture
 def bearer(issuer: TokenIssuer) -> dict[str, str]:
-    token = issuer.issue(BUYER.id, claims={"email": BUYER.email, "name": BUYER.name})
+    token = issuer.issue(BUYER.id, scopes=[ORDERS_SCOPE], claims={"email": BUYER.email, "name": BUYER.name})
     return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture
 def stranger(issuer: TokenIssuer) -> dict[str, str]:
-    token = issuer.issue(STRANGER.id, claims={"email": STRANGER.email, "name": STRANGER.name})
+    token = issuer.issue(STRANGER.id, scopes=[ORDERS_SCOPE], claims={"email": STRANGER.email, "name": STRANGER.name})
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -160,9 +160,19 @@ async def test_nobody_gets_in_without_a_token(client: Client, method: str, path:
     assert (await answer.get_json())["code"] == "UNAUTHENTICATED"
 
 
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_token_for_other_things_does_not_buy(
+    client: Client, issuer: TokenIssuer, method: str, path: str
+) -> None:
+    token = issuer.issue(BUYER.id, scopes=[PROFILE_SCOPE], claims={"email": BUYER.email, "name": BUYER.name})
+    answer = await client.open(path, method=method, json={}, headers=keyed({"Authorization": f"Bearer {token}"}))
+    assert (answer.status_code, (await answer.get_json())["code"]) == (403, "FORBIDDEN")
+    assert answer.headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
+
+
 @pytest.mark.parametrize("claims", [{}, {"email": ""}, {"email": "a@b.c" * 100}])
 async def test_a_token_must_say_where_mails_go(client: Client, issuer: TokenIssuer, claims: dict[str, str]) -> None:
-    headers = keyed({"Authorization": f"Bearer {issuer.issue(BUYER.id, claims=claims)}"})
+    headers = keyed({"Authorization": f"Bearer {issuer.issue(BUYER.id, scopes=[ORDERS_SCOPE], claims=claims)}"})
     assert (await post(client, "/orders", headers, PLACE))[0] == 401
 
 

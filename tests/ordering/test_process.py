@@ -22,7 +22,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import status_code_conformance
 
 from services.apphost.ports import free_ports
-from services.defaults.auth import TokenIssuer
+from services.defaults.auth import ORDERS_SCOPE, TokenIssuer
 from tests.ordering.catalog_server import CatalogServer, served_in_a_thread
 from tests.ordering.support import BUYER, CONCERT_ID, GOOD, SEATED
 from tests.processes import ROOT, serving, wait_until
@@ -89,7 +89,7 @@ def url(env: dict[str, str], process: subprocess.Popen[bytes]) -> str:
 @pytest.fixture(scope="module")
 def bearer() -> dict[str, str]:
     issuer = TokenIssuer(secret=JWT_SECRET, issuer="https://ticketflow.test", audience="ticketflow", lifetime_s=900)
-    token = issuer.issue(BUYER.id, claims={"email": BUYER.email, "name": BUYER.name})
+    token = issuer.issue(BUYER.id, scopes=[ORDERS_SCOPE], claims={"email": BUYER.email, "name": BUYER.name})
     return {"Authorization": f"Bearer {token}"}
 
 

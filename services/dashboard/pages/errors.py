@@ -12,7 +12,7 @@ from quart_rate_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
 from services.dashboard.pages.site import View
-from services.defaults.auth import REALM
+from services.defaults.auth import challenge
 from services.defaults.errors import AppError, RateLimited, error_class
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def install(blueprint: Blueprint, render: Render) -> None:
         if error.retry_after_s is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         if error.status == 401:
-            response.headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"'
+            response.headers["WWW-Authenticate"] = challenge(401, request.headers.get("Authorization"))
         return response
 
     async def on_http_error(error: HTTPException) -> Response:
