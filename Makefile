@@ -5,6 +5,9 @@ BIN := .venv/bin
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile # a file's tests share its servers
 # Those in which nothing depends on how fast the machine is; one after the other, as they need it for themselves.
 FAULTS_THAT_FIT := $(patsubst %,tests/faults/test_%.py,controls crash_points duplicates last_ticket payments)
+# Of the shops that run from here, that of `make up` before that of `make nomad-dev`.
+SHOP = $(patsubst %/system.json,%,$(firstword $(wildcard .ticketflow/system.json .ticketflow/nomad-dev/system.json)))
+OF_SHOP = $(if $(SHOP),--state $(SHOP))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -90,11 +93,11 @@ bench: setup-bench ## measure speed and memory, beside their yardsticks
 
 .PHONY: audit
 audit: setup ## close the books of the running shop: tickets, orders, money, events, mails
-	@$(BIN)/python -m services.apphost audit
+	@$(BIN)/python -m services.apphost $(OF_SHOP) audit
 
 .PHONY: rush
 rush: setup ## let a crowd storm one concert (BUYERS=500 TICKETS=100 SEED=… CHAOS=1), then close the books
-	@$(BIN)/python -m services.apphost rush $(if $(BUYERS),--buyers $(BUYERS)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(SEED),--seed $(SEED)) $(if $(CHAOS),--chaos)
+	@$(BIN)/python -m services.apphost $(OF_SHOP) rush $(if $(BUYERS),--buyers $(BUYERS)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(SEED),--seed $(SEED)) $(if $(CHAOS),--chaos)
 
 .PHONY: setup
 setup: ## only set up: Debian packages, .venv, consul
