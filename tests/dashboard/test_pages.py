@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from markupsafe import escape
@@ -172,10 +173,15 @@ async def test_a_duration_that_is_none_asks_for_nothing(least: str) -> None:
 
 async def test_filters_of_logs_reach_the_store() -> None:
     desk = Desk()
-    await desk.page(f"/logs?service=ordering&level=17&text=x&trace={samples.TRACE_ID}&order=K7QF-2M9X")
-    assert desk.store.asked == [
-        LogQuery(service="ordering", severity=17, text="x", trace_id=samples.TRACE_ID, order="K7QF-2M9X", limit=200)
-    ]
+    await desk.page(f"/logs?service=ordering&instance=one&level=17&text=x&trace={samples.TRACE_ID}&order=K7QF-2M9X")
+    asked = LogQuery(service="ordering", instance="one", severity=17, text="x", order="K7QF-2M9X", limit=200)
+    assert desk.store.asked == [replace(asked, trace_id=samples.TRACE_ID)]
+
+
+async def test_a_line_leads_to_the_others_of_its_instance() -> None:
+    desk = Desk()
+    assert 'href="/logs?service=ordering&amp;instance=one">instance one</a>' in await desk.page("/logs")
+    assert 'name="instance" value="one"' in await desk.page("/logs?instance=one")
 
 
 @pytest.mark.parametrize("level", ["1" * 25, "1" * 5000, "-17", "18", "%C2%B2", "much"])

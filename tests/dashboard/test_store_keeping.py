@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,28 @@ async def test_what_waits_is_kept_before_the_writer_stops(store_path: Path, cloc
         await store.writer.run(stop)
         await asyncio.gather(*keeping)
         assert (await store.stats()).spans.rows == 5
+
+
+async def test_a_writer_that_is_cancelled_lets_its_senders_go(
+    store_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    rooms = Inserts.keep
+
+    def slow(self: Inserts, batch: Batch, now_ns: int) -> int:
+        begun.set()
+        may_end.wait(10)
+        return rooms(self, batch, now_ns)
+
+    monkeypatch.setattr(Inserts, "keep", slow)
+    async with open_store(store_path, ROOMY, clock_ns=clock) as store:
+        writing = asyncio.create_task(store.writer.run(asyncio.Event()))
+        keeping = asyncio.create_task(keep(store, spans(span(1))))
+        await asyncio.to_thread(begun.wait, 10)
+        writing.cancel()
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(keeping, 10)
+        may_end.set()
 
 
 async def test_ever_new_series_are_rejected_when_there_are_enough(store: Store) -> None:

@@ -144,6 +144,9 @@ class Writer:
             if getattr(error, "sqlite_errorcode", None) in BROKEN:
                 raise
             return
+        except asyncio.CancelledError:  # whether they are kept nobody knows: their senders try again
+            self._give_up(taken)
+            raise
         if taken:
             self._failure = ""
         for each, rest in zip(taken, unplaced, strict=True):
