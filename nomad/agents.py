@@ -47,11 +47,7 @@ class Node:
 
 def first_node(place: Place, program: str) -> Node:
     """Server and client in one. At SIGINT a development agent ends its tasks, and then itself."""
-    ports = place.ports
-    flags = [f"-config-file={ROOT / 'consul/local.hcl'}", f"-server-port={ports.consul_server}"]
-    flags += _consul_ports(ports.consul, ports.consul_gossip)
-    consul = _start(place, "consul-1", [program, "agent", *flags, f"-data-dir={place.state / 'consul-1'}"])
-    until_answered(lambda: place.consul("/v1/status/leader"), "Consul")
+    ports, consul = place.ports, consul_server(place, program)
     volumes = place.state / "nomad/dev.hcl"
     volumes.write_text((ROOT / "nomad/agent/dev.hcl").read_text().replace("/srv/ticketflow", str(place.volumes)))
     config = _agent(ports.nomad, ports.nomad_rpc, ports.nomad_serf, ports.consul)
@@ -59,6 +55,21 @@ def first_node(place: Place, program: str) -> Node:
         "reserved_ports": reserved_ports(SECOND_HALF, also=ports.of_agents(), but=ports.of_jobs())
     }
     return Node(_start_nomad(place, 1, config, "-dev", f"-config={volumes}"), consul)
+
+
+def consul_server(place: Place, program: str) -> Process:
+    """The one of the first node. Returns once it leads, with what its folder has kept."""
+    ports = place.ports
+    flags = [f"-config-file={ROOT / 'consul/local.hcl'}", f"-server-port={ports.consul_server}"]
+    flags += [*_consul_ports(ports.consul, ports.consul_gossip), f"-data-dir={consul_data(place)}"]
+    consul = _start(place, "consul-1", [program, "agent", *flags])
+    until_answered(lambda: place.consul("/v1/status/leader"), "Consul")
+    return consul
+
+
+def consul_data(place: Place) -> Path:
+    """All that Consul knows: keys, secrets, registrations."""
+    return place.state / "consul-1"
 
 
 def further_node(place: Place, program: str, number: int) -> Node:

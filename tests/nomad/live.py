@@ -15,19 +15,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
 
 import aiohttp
 
+from nomad.agents import STOP_S, consul_data, consul_server
 from nomad.cluster import Cluster, running_cluster
 from nomad.place import ROOT, Ports
 from services.apphost.audit.ledger import judge
 from services.apphost.audit.read import read_books
 from services.apphost.process import descendants
 from services.apphost.rush.stage import Concert, publish_concert
+from services.apphost.servers.consul import find_consul
 from services.apphost.servers.postgres import program
 from tests.integration.shop import Shop
 
@@ -118,6 +120,26 @@ class LiveShop:
     def processes(self, allocation: str) -> list[int]:
         """The task's processes: those with the allocation's id in their environment."""
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_task(pid, allocation)]
+
+    @property
+    def _consul(self) -> str:
+        program = find_consul()
+        assert program  # or these tests would have been skipped
+        return program
+
+    def run_consul(self, *words: str) -> None:
+        """Consul's own command, in the folder of the state."""
+        subprocess.run(
+            [self._consul, *words], env=self.cluster.env, cwd=self.cluster.state, check=True, capture_output=True
+        )
+
+    def restart_consul_empty(self) -> None:
+        """Its server loses its disk. Returns once it leads again, and knows nothing."""
+        node = self.cluster.nodes[0]
+        node.consul.kill()
+        node.consul.join(STOP_S)
+        shutil.rmtree(consul_data(self.cluster))
+        self.cluster.nodes[0] = replace(node, consul=consul_server(self.cluster, self._consul))
 
     def log(self, allocation: str) -> str:
         """What the task has written of late."""

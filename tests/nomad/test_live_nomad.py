@@ -163,6 +163,28 @@ async def test_consul_is_away_for_45_seconds(shop: LiveShop) -> None:
     await shop.close()
 
 
+async def test_consul_forgets_everything_and_gets_its_keys_back(shop: LiveShop) -> None:
+    await scale(shop, 1, *ROLLED)
+    before = {name: {each["ID"] for each in shop.allocations(name)} for name in SERVICES}
+    shop.run_consul("snapshot", "save", "consul.snap")
+    began = time.monotonic()
+    async with crowd_at(shop) as crowd:
+        shop.restart_consul_empty()
+        await until(lambda: all(shop.registrations(name, passing=True) for name in SERVICES), 90, "all are there again")
+        again_s = time.monotonic() - began
+        await asyncio.sleep(OUTAGE_S)  # without a single key
+        shop.run_consul("snapshot", "restore", "consul.snap")
+        await until(lambda: all(shop.registrations(name, passing=True) for name in SERVICES), 90, "Consul knows all")
+        shop.publish("after")
+        result = await asyncio.to_thread(shop.deploy, "after", "ordering")
+    report(f"Consul empty, all registered after {again_s:.0f} s", crowd, began)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert crowd.failures == []
+    kept = {name: {each["ID"] for each in shop.allocations(name)} for name in SERVICES if name != "ordering"}
+    assert kept == {name: before[name] for name in kept}
+    await shop.close()
+
+
 async def test_services_scale_to_three_and_back_under_load(shop: LiveShop) -> None:
     await scale(shop, 1, *ROLLED)
     began = time.monotonic()
@@ -182,7 +204,7 @@ async def test_a_tunable_reaches_every_instance_without_a_restart(shop: LiveShop
     async with aiohttp.ClientSession() as http:
         buyer = Shop(http, shop.url)
         await buyer.register()
-        concert = await buyer.concert_on_sale(seats=50)
+        concert = await buyer.concert_on_sale(seats=500)
 
         async def has_reached_all(hold_s: int) -> bool:
             """Several orders in a row, which different instances take."""
