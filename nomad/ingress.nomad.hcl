@@ -126,7 +126,10 @@ http {
 {{- range service "gateway" }}
     server {{ .Address }}:{{ .Port }} max_fails=2 fail_timeout=5s;
 {{- else }}
-    server 127.0.0.1:65535; # nobody there: a 502, and nginx itself lives
+    # Consul knows none, and may only have forgotten them. The file is there once nginx runs, and is no configuration:
+    # so it refuses to read this, and goes on with those it knew. One that only starts has a 502 for everybody.
+    include {{ env "NOMAD_TASK_DIR" }}/nginx.pi[d];
+    server 127.0.0.1:65535;
 {{- end }}
   }
 
@@ -134,7 +137,7 @@ http {
 {{- range service "ordering" }}
     server {{ .Address }}:{{ .Port }} max_fails=2 fail_timeout=5s;
 {{- else }}
-    server 127.0.0.1:65535;
+    server 127.0.0.1:65535; # the provider tries again
 {{- end }}
   }
 
@@ -178,6 +181,7 @@ EOT
         destination   = "local/nginx.conf"
         change_mode   = "signal"
         change_signal = "SIGHUP"
+        splay         = "0s" # whoever has left Consul is about to end
       }
 
       logs {

@@ -157,3 +157,12 @@ def test_the_ingress_lives_without_a_gateway_and_follows_consul(nginx: Nginx) ->
         assert ordering.seen == ["POST /webhooks/payments 127.0.0.1"]
         assert ask("GET", f"{url}/webhooks/other") == 200
         assert len(ordering.seen) == 1
+
+
+def test_the_ingress_goes_on_with_those_it_knew_when_consul_forgets_them(nginx: Nginx) -> None:
+    with upstream(200) as gateway, upstream(201) as successor:
+        url = nginx({"gateway": [gateway.port], "ordering": []})
+        nginx({"gateway": [], "ordering": []})
+        assert [ask("POST", f"{url}/graphql") for _ in range(3)] == [200] * 3
+        nginx({"gateway": [successor.port], "ordering": []})
+        assert ask("POST", f"{url}/graphql") == 201
