@@ -145,7 +145,7 @@ class ConsulTiming:
     margin_s: float = 3.0
     first_answer_s: float = 3.0
     idle_pause_s: float = 0.5
-    empty_grace_s: float = 15.0
+    empty_grace_s: float = 60.0  # Nomad registers anew within 30, and checks have to pass; 40 were seen
     back_off_max_s: float = 10.0
 
     def query_timeout_s(self, index: int) -> float:
