@@ -103,12 +103,10 @@ def _load_secrets(file: Path) -> Secrets:
 
 
 def _read_secrets(file: Path) -> dict[str, str]:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # unreadable or no JSON: as damaged as what is not ours
         kept = json.loads(file.read_text())
         if isinstance(kept, dict) and all(isinstance(value, str) for value in kept.values()):
             return kept
-    except (OSError, ValueError):
-        pass  # unreadable or no JSON: as damaged as what is not ours
     raise _damaged(file, "cannot be read")
 
 

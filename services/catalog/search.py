@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -119,11 +120,9 @@ def concert_query(
 def _date(name: str, text: str, fields: dict[str, str]) -> date | None:
     if not text:
         return None
-    try:
-        if _ISO_DATE.fullmatch(text):
+    if _ISO_DATE.fullmatch(text):
+        with suppress(ValueError):  # a day that no month has: told of below, like any other text
             return date.fromisoformat(text)
-    except ValueError:
-        pass  # a day that no month has: told of below, like any other text
     fields[name] = "Write the date as YYYY-MM-DD."
     return None
 

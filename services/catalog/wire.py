@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -92,11 +93,9 @@ def to_hold_request(request: pb.HoldTicketsRequest) -> HoldRequest:
 
 
 def to_uuid(field: str, text: str) -> UUID:
-    try:
-        if len(text) == UUID_CHARS:  # the class itself takes other spellings too
+    if len(text) == UUID_CHARS:  # the class itself takes other spellings too
+        with suppress(ValueError):  # told of below, like one of another length
             return UUID(text)
-    except ValueError:
-        pass  # told of below, like one of another length
     raise _invalid(field, "This is not a UUID.")
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,9 @@ def test_a_server_named_in_the_environment_is_used(tmp_path: Path, redis_url: st
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+        with suppress(OSError):  # a `make up` beside us holds it: as good
             holder.bind(("127.0.0.1", 16379))
             holder.listen()
-        except OSError:
-            pass  # a `make up` beside us holds it: as good
         said = fails([sys.executable, "-m", "services.apphost", "--state", str(tmp_path), "up", "redis"])
     assert "Port 16379, which redis needs, is taken by " in said
     assert "Stop that program" in said

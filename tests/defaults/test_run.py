@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -86,11 +86,9 @@ async def program(*arguments: str, **env: str) -> AsyncIterator[Program]:
 async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
     async with asyncio.timeout(within_s):
         while True:
-            try:
+            with suppress(aiohttp.ClientError):  # not yet listening
                 if await condition():
                     return
-            except aiohttp.ClientError:
-                pass  # not yet listening
             await asyncio.sleep(0.05)
 
 

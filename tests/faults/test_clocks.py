@@ -65,7 +65,9 @@ async def test_a_hold_does_lapse_whatever_the_clock_says(desk: Desk) -> None:
             return bool((await desk.read(order_id))["cancelReason"] == "EXPIRED")
 
         await holds_within(is_expired, 10, "the order has lapsed")
-        desk.told[order_id] = "CANCELLED"
+        lapsed = await desk.read(order_id)
+        assert lapsed["status"] == "CANCELLED"
+        desk.told[order_id] = lapsed["status"]
     await desk.close()
 
 

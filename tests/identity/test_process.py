@@ -16,7 +16,6 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import status_code_conformance
 
@@ -132,6 +131,7 @@ def test_nothing_that_fits_or_breaks_the_schema_breaks_the_service(
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def send(case: Any) -> None:
         answer = case.call(headers={"Authorization": f"Bearer {token}"})
-        case.validate_response(answer, checks=[not_a_server_error, status_code_conformance])
+        assert answer.status_code < 500
+        case.validate_response(answer, checks=[status_code_conformance])
 
     send()

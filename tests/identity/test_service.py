@@ -276,3 +276,6 @@ async def test_the_pruner_goes_on_until_it_is_told_to_stop(work: Callable[[], Aw
     await asyncio.wait_for(store.thrice.wait(), 5)
     stop.set()
     await asyncio.wait_for(pruning, 1)
+    asked = store.asked
+    await asyncio.sleep(0.01)  # ten rounds
+    assert store.asked == asked

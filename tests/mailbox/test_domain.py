@@ -67,21 +67,23 @@ def test_a_picture_that_is_no_image_stays_out_of_the_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "shown"),
     [
-        b"",
-        b"no headers at all",
-        b"Content-Type: text/plain; charset=nonsense\r\n\r\nh\xffllo",
-        b"Content-Type: text/plain; charset=utf-8\r\n\r\n\xff\xfe",
-        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html",
-        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!",
-        b"Message-ID: <<script>@example.com>\r\n\r\nbody",
-        b"From: \xff\xfe\r\nSubject: =?utf-8?b?!!?=\r\nTo: a, b, c\r\n\r\n",
+        (b"", ""),
+        (b"no headers at all", "no headers at all"),
+        (b"Content-Type: text/plain; charset=nonsense\r\n\r\nh\xffllo", "h\ufffdllo"),
+        (b"Content-Type: text/plain; charset=utf-8\r\n\r\n\xff\xfe", "\ufffd\ufffd"),
+        (b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html", ""),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!", ""),
+        (b"Message-ID: <<script>@example.com>\r\n\r\nbody", "body"),
+        (b"From: \xff\xfe\r\nSubject: =?utf-8?b?!!?=\r\nTo: a, b, c\r\n\r\n", ""),
     ],
 )
-def test_a_broken_mail_is_shown_as_far_as_it_goes(raw: bytes) -> None:
-    summarize("1", raw, AT)
-    framed_html(read_mail(raw))
+def test_a_broken_mail_is_shown_as_far_as_it_goes(raw: bytes, shown: str) -> None:
+    mail = read_mail(raw)
+    assert mail.text == shown
+    assert framed_html(mail).startswith("<base")
+    assert summarize("1", raw, AT).received_at == AT
 
 
 @given(raw=st.binary(max_size=400))

@@ -30,7 +30,6 @@ from services.apphost.audit.read import read_books
 from services.apphost.process import descendants
 from services.apphost.rush.stage import Concert, publish_concert
 from services.apphost.servers.consul import find_consul
-from services.apphost.servers.postgres import program
 from tests.integration.shop import Shop
 
 SERVICES: Final = ("payments", "catalog", "identity", "ordering", "notifications", "gateway")
@@ -150,19 +149,6 @@ class LiveShop:
     def dumps(self, database: str) -> list[Path]:
         """The finished ones of the backup job, oldest first."""
         return sorted((self.cluster.volumes / "backups" / database).glob("*.dump"))
-
-    def restore(self, database: str) -> subprocess.CompletedProcess[str]:
-        """Puts the newest dump back, as the runbook says."""
-        env = self.cluster.env | {
-            "PATH": f"{Path(program('psql')).parent}:{self.cluster.env['PATH']}",
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(self.cluster.ports.postgres),
-            "PGUSER": database,
-            "PGDATABASE": database,
-            "PGPASSWORD": self.cluster.secret(f"database/{database}"),
-        }
-        command = [str(ROOT / "nomad/restore.sh"), str(self.dumps(database)[-1])]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     async def close(self) -> None:
         """Fails unless the books close once everything in flight has come to rest."""

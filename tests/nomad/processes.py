@@ -10,6 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from services.apphost.servers.postgres import program
+from tests.nomad.hcl import JOBS
 
 AS_ROOT = os.geteuid() == 0
 PATIENCE_S = 30.0
@@ -63,3 +67,22 @@ def until(condition: Callable[[], object], log: Path) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def libpq(url: str) -> dict[str, str]:
+    """The environment of Postgres's programs that says the same as the URL."""
+    parts = urlsplit(url)
+    return {
+        "PGHOST": parts.hostname or "",
+        "PGPORT": str(parts.port),
+        "PGUSER": parts.username or "",
+        "PGPASSWORD": parts.password or "",
+        "PGDATABASE": parts.path.strip("/"),
+    }
+
+
+def restore(dump: Path, database: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Puts a dump back into the database that libpq's variables name, as the runbook says."""
+    environ = {"PATH": f"{Path(program('psql')).parent}:{os.environ['PATH']}", **database}
+    command = [str(JOBS / "restore.sh"), str(dump)]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)

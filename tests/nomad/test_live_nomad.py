@@ -23,6 +23,7 @@ from services.apphost.servers.consul import find_consul
 from services.apphost.site import DATABASES
 from tests.integration.shop import Shop, eventually
 from tests.nomad.live import BUILT, SERVICES, Crowd, LiveShop, crowd_at, frozen, live_shop, until
+from tests.nomad.processes import libpq, restore
 
 MISSING = [name for name, path in (("nomad", shutil.which("nomad")), ("consul", find_consul())) if path is None]
 pytestmark = [
@@ -237,7 +238,9 @@ async def test_a_nightly_dump_is_put_back_as_the_runbook_says(shop: LiveShop) ->
         running = [each["ID"] for each in shop.allocations("identity")]
         shop.cluster.nomad("/v1/job/identity", method="DELETE")
         await until(lambda: not any(map(shop.processes, running)), 120, "nobody writes to the database")
-        restored = await asyncio.to_thread(shop.restore, "identity")
+        restored = await asyncio.to_thread(
+            restore, shop.dumps("identity")[-1], libpq(shop.cluster.urls()["identity_database"])
+        )
         assert restored.returncode == 0, restored.stderr
         result = await asyncio.to_thread(shop.deploy, BUILT, "migrate", "identity")
         assert result.returncode == 0, result.stdout + result.stderr

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -19,8 +18,8 @@ from services.apphost.checks import check_rabbitmq
 from services.apphost.ports import free_ports
 from services.apphost.servers.postgres import program
 from tests.conftest import PostgresServer
-from tests.nomad.hcl import JOBS, load_jobs
-from tests.nomad.processes import folder_for, give, running, until
+from tests.nomad.hcl import load_jobs
+from tests.nomad.processes import folder_for, give, libpq, restore, running, until
 
 ALL = load_jobs()
 BIN = str(Path(program("postgres")).parent)
@@ -37,17 +36,6 @@ def sh(script: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]
     command = ["/bin/sh", str(script)]
     environ = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **env}
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
-
-
-def libpq(url: str) -> dict[str, str]:
-    parts = urlsplit(url)
-    return {
-        "PGHOST": parts.hostname or "",
-        "PGPORT": str(parts.port),
-        "PGUSER": parts.username or "",
-        "PGPASSWORD": parts.password or "",
-        "PGDATABASE": parts.path.strip("/"),
-    }
 
 
 def psql(env: Mapping[str, str], statement: str) -> str:
@@ -145,12 +133,6 @@ def test_a_dump_of_the_backup_job_is_restored(postgres: PostgresServer, tmp_path
     restored = restore(dump, ordering)
     assert restored.returncode == 0, restored.stderr
     assert psql(ordering, "SELECT what FROM orders") == "two tickets"
-
-
-def restore(dump: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environ = {"PATH": f"{BIN}:{os.environ['PATH']}", **env}
-    command = [str(JOBS / "restore.sh"), str(dump)]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_failed_dump_is_no_backup_and_old_ones_stay(tmp_path: Path) -> None:

@@ -17,10 +17,8 @@ async def poll(read: Callable[[], Awaitable[None]], stop: asyncio.Event, *, ever
     """Calls `read` until `stop` is set. That what it reads is away is no news from here: health tells that."""
     while not stop.is_set():
         try:
-            with untraced():
+            with untraced(), suppress(Unavailable):  # its health says so, and the last numbers stay
                 await read()
-        except Unavailable:
-            pass  # its health says so, and the last numbers stay
         except Exception:
             logger.exception("numbers not read")  # no reason for the process to end
         with suppress(TimeoutError):

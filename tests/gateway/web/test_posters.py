@@ -56,7 +56,8 @@ def test_genres_choose_the_family() -> None:
 
 @given(artist=st.text(max_size=200), genre=st.text(max_size=30), place=st.text(max_size=60))
 def test_no_data_breaks_the_document(artist: str, genre: str, place: str) -> None:
-    ET.fromstring(draw(Subject("c1", artist, genre, "12.12.2030", place)))
+    root = ET.fromstring(draw(Subject("c1", artist, genre, "12.12.2030", place)))
+    assert root.attrib["viewBox"] == "0 0 400 500"
 
 
 def test_markup_in_a_name_is_text() -> None:
