@@ -19,7 +19,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from services.defaults.errors import Forbidden, Unauthorized
+from services.defaults.errors import AppError, Forbidden, Unauthorized
 
 ALGORITHM: Final = "HS256"
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - the name of a kind of token, not a token
@@ -31,7 +31,10 @@ CLOCKS_APART_S: Final = 120  # as far as an issuer's clock may be ahead of ours
 REALM: Final = "ticketflow"
 ORDERS_SCOPE: Final = "orders"  # to buy, and to see one's own orders
 PROFILE_SCOPE: Final = "profile"  # to see who one is
-_REASONS: Final = {401: "invalid_token", 403: "insufficient_scope"}
+
+
+class InsufficientScope(Forbidden):
+    """The token is good, and was issued for other things (RFC 6750, 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def require(self, scope: str) -> None:
-        """Raises `Forbidden` where the token was issued for other things only (RFC 6749, 3.3)."""
+        """Raises `InsufficientScope` where the token does not have it."""
         if scope not in self.scopes:
-            raise Forbidden("This session does not allow that. Log in again.")
+            raise InsufficientScope("This session does not allow that. Log in again.")
 
 
 class TokenIssuer:
@@ -165,9 +168,15 @@ def bearer_token(authorization: str | None) -> str:
     return str(token)
 
 
-def challenge(status: int, authorization: str | None) -> str:
-    """The `WWW-Authenticate` of a refusal (RFC 6750, 3): only who has sent a token is told what is wrong with it."""
-    return f'Bearer realm="{REALM}"' + (f', error="{_REASONS[status]}"' if authorization else "")
+def challenge(error: AppError, authorization: str | None) -> dict[str, str]:
+    """The header that goes with a refusal (RFC 6750, 3), and none with any other error.
+
+    Only who has sent a token is told what is wrong with it.
+    """
+    if not isinstance(error, Unauthorized | InsufficientScope):
+        return {}
+    reason = "invalid_token" if isinstance(error, Unauthorized) else "insufficient_scope"
+    return {"WWW-Authenticate": f'Bearer realm="{REALM}"' + (f', error="{reason}"' if authorization else "")}
 
 
 @dataclass(frozen=True)

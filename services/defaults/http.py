@@ -22,16 +22,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
 from services.defaults.asgi import DeadlineMiddleware, HearOutMiddleware
 from services.defaults.auth import Principal, TokenVerifier, bearer_token, challenge
-from services.defaults.errors import (
-    AppError,
-    Forbidden,
-    Invalid,
-    NotFound,
-    RateLimited,
-    Unauthorized,
-    error_class,
-    to_problem,
-)
+from services.defaults.errors import AppError, Invalid, NotFound, RateLimited, error_class, to_problem
 from services.defaults.health import Health
 from services.defaults.rate_limits import BoundedStore
 from services.defaults.sentences import finish, invalid_fields
@@ -238,8 +229,7 @@ def problem_response(error: AppError) -> Response:
     response.mimetype = PROBLEM_JSON
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
-    if isinstance(error, Unauthorized | Forbidden):
-        response.headers["WWW-Authenticate"] = challenge(error.status, request.headers.get("Authorization"))
+    response.headers.update(challenge(error, request.headers.get("Authorization")))
     return response
 
 

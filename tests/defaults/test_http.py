@@ -11,7 +11,7 @@ from quart_schema import validate_request
 
 from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.deadline import DEADLINE_HEADER, remaining_s
-from services.defaults.errors import Conflict, Unavailable
+from services.defaults.errors import Conflict, Forbidden, Unavailable
 from services.defaults.health import Health
 from services.defaults.http import (
     Model,
@@ -49,6 +49,10 @@ def create_app(**options: Any) -> Quart:
     @app.get("/conflict")
     async def conflict() -> dict[str, str]:
         raise Conflict("Sold out.", code="SOLD_OUT")
+
+    @app.get("/closed")
+    async def closed() -> dict[str, str]:
+        raise Forbidden("Not here.", status=400)
 
     @app.get("/away")
     async def away() -> dict[str, str]:
@@ -161,6 +165,20 @@ async def test_a_route_may_need_a_token(client: Any) -> None:
     assert refused.headers["WWW-Authenticate"] == 'Bearer realm="ticketflow"'  # RFC 6750, 3.1: no error code
     taken = await client.get("/me", headers={"Authorization": f"Bearer {token}"})
     assert await taken.get_json() == {"subject": "u"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}])
+async def test_what_is_forbidden_to_everybody_says_nothing_of_tokens(client: Any, headers: dict[str, str]) -> None:
+    refused = await client.get("/closed", headers=headers)
+    assert (refused.status_code, (await problem(refused))["code"]) == (400, "FORBIDDEN")
+    assert "WWW-Authenticate" not in refused.headers
+
+
+async def test_a_token_for_other_things_is_told_so(client: Any) -> None:
+    token = TokenIssuer(secret=SECRET, issuer="i", audience="a", lifetime_s=60).issue("u", scopes=["other"])
+    refused = await client.get("/me", headers={"Authorization": f"Bearer {token}"})
+    assert (refused.status_code, (await problem(refused))["code"]) == (403, "FORBIDDEN")
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="ticketflow", error="insufficient_scope"'
 
 
 async def test_a_rate_limit_is_429_with_retry_after(client: Any) -> None:

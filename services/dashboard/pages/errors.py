@@ -54,8 +54,7 @@ def install(blueprint: Blueprint, render: Render) -> None:
         response = render(error_view(error))
         if error.retry_after_s is not None:
             response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-        if error.status == 401:
-            response.headers["WWW-Authenticate"] = challenge(401, request.headers.get("Authorization"))
+        response.headers.update(challenge(error, request.headers.get("Authorization")))
         return response
 
     async def on_http_error(error: HTTPException) -> Response:
