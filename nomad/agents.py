@@ -137,9 +137,9 @@ def make_room(state: Path) -> None:
 
 
 def end_leftovers(state: Path) -> None:
-    """What outlived its agent (tasks, executors, log writers), known by its environment; and Nomad's mounts."""
+    """Ends what outlived its agent, and Nomad's mounts."""
     folder = state / "nomad"
-    for pid in _tasks_of(folder):
+    for pid in leftovers(state):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for line in reversed(Path("/proc/mounts").read_text().splitlines()):
@@ -148,11 +148,15 @@ def end_leftovers(state: Path) -> None:
             subprocess.run(["umount", "--lazy", mounted], check=True)  # noqa: S603, S607 - Nomad's, in our folder
 
 
-def _tasks_of(folder: Path) -> Iterator[int]:
-    mark = f"{folder}/".encode()
+def leftovers(state: Path) -> Iterator[int]:
+    """Tasks, executors, log writers. Known by where they work, too: nginx's workers write over their environment."""
+    mark = f"{state / 'nomad'}/"
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
+            if not entry.name.isdigit():
+                continue
+            told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            if mark.encode() in told or os.readlink(entry / "cwd").startswith(mark):
                 yield int(entry.name)
 
 

@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 import aiohttp
 
-from nomad.agents import STOP_S, consul_data, consul_server
+from nomad.agents import STOP_S, consul_data, consul_server, leftovers
 from nomad.cluster import Cluster, running_cluster
 from nomad.place import ROOT, Ports
 from services.apphost.audit.ledger import judge
@@ -181,6 +181,7 @@ def live_shop() -> Iterator[LiveShop]:
             result = shop.deploy(BUILT)
             assert result.returncode == 0, result.stdout + result.stderr
             yield shop
+        assert list(leftovers(state)) == []
 
 
 def _built(folder: Path) -> Path:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
-from nomad.agents import reserved_ports
+from nomad.agents import end_leftovers, leftovers, reserved_ports
 from nomad.cluster import Cluster, serving, write_environment
 from nomad.place import Ports
 from services.apphost.ports import free_ports
@@ -83,6 +86,49 @@ def test_the_environment_names_only_what_jobs_declare(tmp_path: Path) -> None:
     assert set(given) <= {variable for job in ALL.values() for variable in job.variables}
     assert [line.split()[0] for line in text.splitlines() if not line.startswith("#")] == list(given)
     assert (given["ingress_port"], given["environment"]) == (1, "development")
+
+
+def test_a_task_that_hides_its_environment_is_ended_too(tmp_path: Path) -> None:
+    """As nginx's workers do: they write their title over it."""
+    task = tmp_path / "nomad/1/alloc/1/nginx"
+    task.mkdir(parents=True)
+    with (
+        subprocess.Popen(["sleep", "60"], cwd=task, env={}) as ours,
+        subprocess.Popen(["sleep", "60"], cwd=tmp_path, env={}) as others,
+    ):
+        assert set(leftovers(tmp_path)) == {ours.pid}
+        end_leftovers(tmp_path)
+        assert ours.wait(10) == -signal.SIGKILL
+        assert others.poll() is None
+        others.kill()
+
+
+class Tasks(Cluster):
+    """A cluster in which what was told to stop is seen running once more."""
+
+    def __init__(self, jobs: Sequence[str]) -> None:
+        super().__init__(Path(), Path(), Ports())
+        self.going, self.stopping = set(jobs), set[str]()
+        self.seen: list[str] = []
+
+    def nomad(self, path: str, *, method: str = "GET", body: object = None) -> Any:
+        if path == "/v1/jobs":
+            return [{"ID": job} for job in self.going]
+        if method == "DELETE":
+            self.stopping.add(path.removeprefix("/v1/job/"))
+            self.seen.append(f"stop {path.removeprefix('/v1/job/')}")
+            return None
+        answer = [{"JobID": job, "ClientStatus": "running"} for job in self.going]
+        self.seen += [f"{job} has ended" for job in sorted(self.going & self.stopping)]
+        self.going -= self.stopping
+        return answer
+
+
+def test_servers_stop_after_all_that_use_them_has_ended() -> None:
+    cluster = Tasks(["catalog", "gateway", "postgres"])
+    cluster.stop_jobs()
+    first = ["stop catalog", "stop gateway", "catalog has ended", "gateway has ended"]
+    assert cluster.seen == [*first, "stop postgres", "postgres has ended"]
 
 
 def test_files_of_releases_are_served(tmp_path: Path) -> None:
