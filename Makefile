@@ -6,7 +6,7 @@ TWO_AT_A_TIME := --numprocesses 2 --dist loadfile # a file's tests share its ser
 # Those in which nothing depends on how fast the machine is; one after the other, as they need it for themselves.
 FAULTS_THAT_FIT := $(patsubst %,tests/faults/test_%.py,controls crash_points duplicates last_ticket payments)
 # Of the shops that run from here, that of `make up` before that of `make nomad-dev`.
-SHOP = $(patsubst %/system.json,%,$(firstword $(wildcard .ticketflow/system.json .ticketflow/nomad-dev/system.json)))
+SHOP = $(patsubst %/system.json,%,$(firstword $(wildcard .ticketflow/system.json .ticketflow-nomad/system.json)))
 OF_SHOP = $(if $(SHOP),--state $(SHOP))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nomad.place import ROOT, Place, until_answered
+from services.apphost.errors import ApphostError
 from services.apphost.log import QuietLog
 from services.apphost.ports import free_ports
 from services.apphost.process import Command, Process, start
@@ -130,7 +132,16 @@ def _agent(http: int, rpc: int, serf: int, consul: int) -> dict[str, Any]:
 
 
 def make_room(state: Path) -> None:
-    """The folder of Nomad, without what an earlier run has left in it. The data stay."""
+    """The folder of Nomad, without what an earlier run has left in it. The data stay.
+
+    Raises ApphostError where other accounts, under which tasks run, cannot reach it.
+    """
+    shut = [str(folder) for folder in (state, *state.parents) if not folder.stat().st_mode & stat.S_IXOTH]
+    if shut:
+        raise ApphostError(
+            f"The servers run under accounts of their own, and {' and '.join(reversed(shut))} shuts them out.",
+            f"Let them pass: chmod o+x {' '.join(reversed(shut))}. Or keep the checkout elsewhere.",
+        )
     end_leftovers(state)
     shutil.rmtree(state / "nomad", ignore_errors=True)
     (state / "nomad").mkdir(parents=True)

@@ -27,7 +27,7 @@ from services.apphost.errors import ApphostError
 from services.apphost.process import Command, start
 from services.apphost.state import LOCK, RUNNING, write_running
 
-STATE: Final = ROOT / ".ticketflow/nomad-dev"
+STATE: Final = ROOT / ".ticketflow-nomad"  # not in .ticketflow, which is its owner's alone
 
 
 def main() -> int:

@@ -15,9 +15,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from nomad.agents import end_leftovers, leftovers, reserved_ports
+from nomad.agents import end_leftovers, leftovers, make_room, reserved_ports
 from nomad.cluster import Cluster, serving, write_environment
 from nomad.place import Ports
+from services.apphost.errors import ApphostError
 from services.apphost.ports import free_ports
 from services.apphost.servers.consul import find_consul
 from tests.nomad.hcl import ROOT, load_jobs, parse
@@ -86,6 +87,17 @@ def test_the_environment_names_only_what_jobs_declare(tmp_path: Path) -> None:
     assert set(given) <= {variable for job in ALL.values() for variable in job.variables}
     assert [line.split()[0] for line in text.splitlines() if not line.startswith("#")] == list(given)
     assert (given["ingress_port"], given["environment"]) == (1, "development")
+
+
+def test_a_folder_that_shuts_the_servers_out_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    state = home / "checkout/state"
+    state.mkdir(parents=True)
+    home.chmod(0o700)
+    with pytest.raises(ApphostError, match="accounts of their own") as refusal:
+        make_room(state)
+    assert f"{home} " in refusal.value.problem
+    assert str(state) not in refusal.value.problem
 
 
 def test_a_task_that_hides_its_environment_is_ended_too(tmp_path: Path) -> None:
