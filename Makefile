@@ -80,8 +80,12 @@ deploy: setup ## run a release on a Nomad cluster: ENVIRONMENT=prod RELEASE=1.2.
 
 .PHONY: nomad-dev
 nomad-dev: RELEASE ?= dev
-nomad-dev: setup-nomad dist ## run the whole shop on Nomad and Consul, which must be on PATH; Ctrl-C stops it (CLIENTS=2)
+nomad-dev: on-nomad setup-nomad dist ## run the whole shop on Nomad and Consul, which must be on PATH; Ctrl-C stops it (CLIENTS=2)
 	@exec $(BIN)/python -m nomad.dev --release $(RELEASE) $(if $(CLIENTS),--clients $(CLIENTS))
+
+.PHONY: on-nomad
+on-nomad: # before minutes go into building for it
+	@command -v nomad >/dev/null || { echo "nomad is not on PATH. Install Nomad (1.1 or newer)."; exit 2; }
 
 .PHONY: test-nomad
 test-nomad: setup-nomad setup-tests ## run the tests that need a real Nomad (half an hour)
