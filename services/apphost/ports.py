@@ -1,23 +1,61 @@
 """Which ports are free, and who sits on one that is not."""
 
 import contextlib
+import fcntl
+import functools
 import itertools
 import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
+from services.apphost.errors import ApphostError
+
 LISTENING = "0A"  # a TCP state in /proc/net/tcp
+# Below the range that the kernel takes the ports of outgoing connections from, which could be gone a moment later.
+CHOICE = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports of loopback that nobody listens on.
+    """So many different ports of loopback that nobody listens on, at random.
 
-    They lie below the range that the kernel takes the ports of outgoing connections from, which could otherwise
-    be gone a moment later; and at random, so that two runs at once hardly meet.
+    They are this process's until it ends: no later call answers them again, here or in another process of the same
+    user, so that a system which still starts does not lose one to its neighbour. Raises ApphostError when there are
+    too few.
     """
-    candidates = random.SystemRandom().sample(range(20_000, 32_000), k=2_000)
-    return list(itertools.islice((port for port in candidates if not is_taken(port)), count))
+    candidates = random.SystemRandom().sample(CHOICE, k=len(CHOICE))
+    ports = list(itertools.islice(filter(_reserves, candidates), count))
+    if len(ports) < count:
+        raise ApphostError(
+            f"Fewer than {count} ports between {CHOICE.start} and {CHOICE.stop} are free.",
+            "Stop what holds them, then try again.",
+        )
+    return ports
+
+
+_reserved: set[int] = set()
+
+
+@functools.cache
+def _ledger() -> int:
+    """The file in which a lock on byte N is the reservation of port N: such a lock ends with its process (fcntl(2)).
+
+    It stays open: closing any descriptor of the file would end all of the process's locks on it.
+    """
+    path = Path(tempfile.gettempdir()) / f"ticketflow-{os.geteuid()}-ports"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _reserves(port: int) -> bool:
+    if port in _reserved or is_taken(port):  # a process's own locks do not keep it out
+        return False
+    try:
+        fcntl.lockf(_ledger(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    _reserved.add(port)
+    return True
 
 
 def is_taken(port: int) -> bool:

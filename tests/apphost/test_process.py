@@ -1,5 +1,6 @@
 """No child is left behind: not one that ignores the signal, not a grandchild, not when the parent is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.apphost import ports
 from services.apphost.errors import ApphostError
 from services.apphost.ports import free_ports, is_taken, who_listens
 from services.apphost.process import Command, descendants, run_once, start
@@ -139,5 +141,33 @@ def test_a_taken_port_is_told_from_a_free_one_with_its_holder() -> None:
     assert who_listens(port) == ""
 
 
-def test_free_ports_differ() -> None:
-    assert len(set(free_ports(50))) == 50
+DRAWING = """
+import sys
+from services.apphost.ports import free_ports
+print(*free_ports(400), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_free_port_is_given_once_whoever_asks_until_the_asker_ends() -> None:
+    """Two systems that start at once must not meet: with 400 of 12,000 each, chance alone would let them."""
+    with contextlib.ExitStack() as stack:
+        askers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", DRAWING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(2)
+        ]
+        drawn = [line.split() for asker in askers if asker.stdout for line in [asker.stdout.readline()]]
+        own = free_ports(200) + free_ports(200)
+        assert len({*map(int, drawn[0]), *map(int, drawn[1]), *own}) == 1200
+        for asker in askers:
+            asker.communicate("\n", timeout=10)
+
+
+def test_that_no_port_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "CHOICE", range(20_000, 20_002))
+    with pytest.raises(ApphostError, match="Fewer than 3 ports"):
+        free_ports(3)
