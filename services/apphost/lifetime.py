@@ -35,8 +35,8 @@ async def start_part(part: Part, write: WriteLine) -> Process | None:
 
 
 def require_free_ports(part: Part) -> None:
-    """Raises ApphostError that names the part, the port, and who holds it."""
-    for port in part.ports.values():
+    """Raises ApphostError that names the part, the port, and who holds it, for a part that is ours to run."""
+    for port in part.ports.values() if part.command else ():
         if is_taken(port):
             holder = who_listens(port) or "another program"
             raise ApphostError(

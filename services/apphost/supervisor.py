@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.apphost.console import Console
 from services.apphost.keeper import PART_STOP_S, Keeper
+from services.apphost.lifetime import require_free_ports
 from services.apphost.log import log_for
 from services.apphost.parts import Part
 
@@ -36,6 +37,8 @@ class Supervisor:
         Raises ApphostError when a part does not start the first time, OSError when the disk does not let it.
         Call ``stop`` afterwards in any case.
         """
+        for keeper in self.keepers.values():
+            require_free_ports(keeper.part)  # before anything starts: what cannot end well is said at once
         try:
             async with asyncio.TaskGroup() as group:
                 for keeper in self.keepers.values():

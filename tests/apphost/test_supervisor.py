@@ -75,13 +75,14 @@ async def test_a_part_that_fails_at_first_ends_the_start_with_its_last_lines(tmp
     assert not runs(stage.pids["store"])
 
 
-async def test_a_taken_port_is_named_with_its_part_and_holder(tmp_path: Path) -> None:
-    shop = server("shop")
+async def test_a_taken_port_is_named_with_its_part_and_holder_before_anything_starts(tmp_path: Path) -> None:
+    shop = server("shop", "store")
     with socket.create_server(("127.0.0.1", shop.ports["main"])):
-        stage = Stage([shop], tmp_path)
+        stage = Stage([server("store"), shop], tmp_path)
         with pytest.raises(ApphostError, match=rf"Port \d+, which shop needs, is taken by .* \(pid {os.getpid()}\)"):
             async with stage.open():
                 pytest.fail("it opened")
+    assert not any(stage.pids.values())
 
 
 async def test_a_quiet_part_is_heard_only_when_it_fails(tmp_path: Path) -> None:
