@@ -97,14 +97,11 @@ deploy() {
     set_options "$1"
     nomad job plan "${options[@]}" "$(file_of "$1")" >"$work/plan" 2>&1 || code=$?
     [ "$code" -le 1 ] || die "$1 cannot be planned: $(cat "$work/plan")"
-    if [ "$code" = 0 ]; then
-        say "$1: nothing to change"
-    else
-        index=$(sed -n 's/^Job Modify Index: *//p' "$work/plan")
-        [ -n "$index" ] || die "$1: the plan names no index: $(cat "$work/plan")"
-        nomad job run -detach -preserve-counts "-check-index=$index" "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 ||
-            die "$1 was refused: $(cat "$work/said")"
-    fi
+    index=$(sed -n 's/^Job Modify Index: *//p' "$work/plan")
+    [ -n "$index" ] || die "$1: the plan names no index: $(cat "$work/plan")"
+    # Also where the plan moves nothing (code 0): much is changed in place. A job that is the same stays the same version.
+    nomad job run -detach -preserve-counts "-check-index=$index" "${options[@]}" "$(file_of "$1")" >"$work/said" 2>&1 ||
+        die "$1 was refused: $(cat "$work/said")"
     if declares "$1" release; then
         python3 "$here/verdict.py" "$1" --release "$release" || die "stopped at $1; the jobs after it are as they were"
     else

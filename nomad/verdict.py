@@ -20,10 +20,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 POLL_S: Final = 2.0
+STEADY_S: Final = 10.0  # what has run for so long has come up; a program that cannot bind its port ends sooner
 CALL_TIMEOUT_S: Final = 10.0
 FAILED_DEPLOYMENT: Final = frozenset({"failed", "cancelled"})
 WHY_NOT_THERE: Final = ("ConstraintFiltered", "DimensionExhausted")
@@ -40,23 +42,37 @@ class Verdict:
     reason: str
 
 
-def judge(job: Json, deployment: Json | None, allocations: Sequence[Json], release: str) -> Verdict:
-    """How the job's newest version stands, from what Nomad's API says of it (/v1/job/ID and below)."""
+@dataclass(frozen=True)
+class Look:
+    """What Nomad's API says of a job (/v1/job/ID and below); the deployment is the newest one."""
+
+    job: Json
+    deployment: Json | None
+    allocations: Sequence[Json]
+
+
+def judge(look: Look, release: str, version: int, now: datetime) -> Verdict:
+    """How the version of the job stands that was the newest when it was sent, and must name the release, if any."""
+    job, deployment, allocations = look.job, look.deployment, look.allocations
     runs = (job.get("Meta") or {}).get("release", "")
     if release and runs != release:
         return Verdict(False, f"release {runs or 'unknown'} is back in its place: {_failure(deployment, allocations)}")
+    if job["Version"] != version:  # a rollback makes a newer one, maybe of a release that has the same name
+        sent = [each for each in allocations if each["JobVersion"] == version]
+        return Verdict(False, f"version {version} was replaced by version {job['Version']}: {_failure(None, sent)}")
     if job.get("Stop"):
         return Verdict(False, "somebody stopped it")
     if job.get("Periodic"):
         return Verdict(True, "is on its schedule")
-    version = job["Version"]
     current = [each for each in allocations if each["JobVersion"] == version]
     if job["Type"] == "batch":
         return _judge_batch(job, current)
     older = [each for each in allocations if each["JobVersion"] != version and _is_wanted(each)]
     if job["Type"] == "system":
-        return _judge_system(current, older)
-    return _judge_service(version, deployment, current, older)
+        return _judge_system(current, older, now)
+    if deployment is None or deployment["JobVersion"] != version:
+        return _judge_undeployed(job, current, older, now)
+    return _judge_service(deployment, current, older)
 
 
 def _judge_batch(job: Json, current: Sequence[Json]) -> Verdict:
@@ -71,20 +87,27 @@ def _judge_batch(job: Json, current: Sequence[Json]) -> Verdict:
     return Verdict(None, "is not placed yet")
 
 
-def _judge_system(current: Sequence[Json], older: Sequence[Json]) -> Verdict:
+def _judge_system(current: Sequence[Json], older: Sequence[Json], now: datetime) -> Verdict:
     wanted = [each for each in current if _is_wanted(each)]
-    failed = [each for each in wanted if each["ClientStatus"] in FAILED_ALLOCATION]
+    failed = [each for each in wanted if each["ClientStatus"] in FAILED_ALLOCATION or _is_unhealthy(each)]
     if failed:
         return Verdict(False, f"failed: {_failure(None, failed)}")
-    running = sum(each["ClientStatus"] == "running" for each in wanted)
+    running = sum(_is_steady(each, now) for each in wanted)
     if wanted and running == len(wanted) and not older:
         return Verdict(True, f"runs on {running} nodes")
     return Verdict(None, f"runs on {running} nodes, and {len(older)} have the old version")
 
 
-def _judge_service(version: int, deployment: Json | None, current: Sequence[Json], older: Sequence[Json]) -> Verdict:
-    if deployment is None or deployment["JobVersion"] != version:
-        return Verdict(None, "has no deployment yet")
+def _judge_undeployed(job: Json, current: Sequence[Json], older: Sequence[Json], now: datetime) -> Verdict:
+    """Nomad has not begun the version's deployment yet; or it forgot one that ended an hour ago, when none ran on."""
+    wanted = sum(group["Count"] for group in job["TaskGroups"])
+    running = sum(_is_steady(each, now) for each in current if each["DesiredStatus"] == "run")
+    if running >= wanted and not older:
+        return Verdict(True, f"{running} of {wanted} run")
+    return Verdict(None, f"has no deployment yet, and {running} of {wanted} run")
+
+
+def _judge_service(deployment: Json, current: Sequence[Json], older: Sequence[Json]) -> Verdict:
     if deployment["Status"] in FAILED_DEPLOYMENT:
         return Verdict(False, _failure(deployment, current))
     wanted = sum(group["DesiredTotal"] for group in deployment["TaskGroups"].values())
@@ -101,6 +124,23 @@ def _is_wanted(allocation: Json) -> bool:
     return bool(allocation["DesiredStatus"] == "run" and allocation["ClientStatus"] != "complete")
 
 
+def _is_unhealthy(allocation: Json) -> bool:
+    return (allocation.get("DeploymentStatus") or {}).get("Healthy") is False
+
+
+def _is_steady(allocation: Json, now: datetime) -> bool:
+    """Where no deployment judges: it runs, and its tasks have done so for a while."""
+    if allocation["ClientStatus"] != "running" or _is_unhealthy(allocation):
+        return False
+    states = (allocation.get("TaskStates") or {}).values()
+    return all((now - _time(state["StartedAt"])).total_seconds() >= STEADY_S for state in states)
+
+
+def _time(told: str) -> datetime:
+    """Of Nomad's RFC 3339 in UTC, to the second: it gives more digits than every Python reads."""
+    return datetime.strptime(told[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
 def _is_healthy(allocation: Json) -> bool:
     judged = (allocation.get("DeploymentStatus") or {}).get("Healthy") is True
     return judged and allocation["DesiredStatus"] == "run" and allocation["ClientStatus"] == "running"
@@ -110,8 +150,7 @@ def _failure(deployment: Json | None, allocations: Sequence[Json]) -> str:
     """The deployment's own word, and what happened last to an allocation that did badly."""
     words = [deployment["StatusDescription"]] if deployment and deployment.get("StatusDescription") else []
     for each in sorted(allocations, key=lambda allocation: -int(allocation.get("ModifyIndex", 0))):
-        unhealthy = (each.get("DeploymentStatus") or {}).get("Healthy") is False
-        if each["ClientStatus"] in FAILED_ALLOCATION or unhealthy:
+        if each["ClientStatus"] in FAILED_ALLOCATION or _is_unhealthy(each):
             words.append(f"allocation {each['ID'][:8]}: {_last_event(each)}")
             break
     return "; ".join(words) or "Nomad does not say why"
@@ -146,9 +185,9 @@ class Nomad:
         self._token = env.get("NOMAD_TOKEN", "")
         self._tls = _tls(env) if self._address.startswith("https:") else None
 
-    def judge(self, name: str, release: str) -> Verdict:
+    def look(self, name: str) -> Look:
         path = f"/v1/job/{quote(name, safe='')}"
-        return judge(self._get(path), self._get(f"{path}/deployment"), self._get(f"{path}/allocations"), release)
+        return Look(self._get(path), self._get(f"{path}/deployment"), self._get(f"{path}/allocations"))
 
     def obstacles(self, name: str) -> str:
         return obstacles(self._get(f"/v1/job/{quote(name, safe='')}/evaluations"))
@@ -170,10 +209,12 @@ def _tls(env: Mapping[str, str]) -> ssl.SSLContext:
 
 def wait(nomad: Nomad, name: str, release: str, timeout_s: float) -> Verdict:
     """The verdict once it is one way or the other, or why there is none after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+    deadline, version = time.monotonic() + timeout_s, None
     while True:
         try:
-            verdict = nomad.judge(name, release)
+            look = nomad.look(name)
+            version = look.job["Version"] if version is None else version
+            verdict = judge(look, release, version, datetime.now(timezone.utc))
         except urllib.error.HTTPError as error:
             if error.code < 500:  # forbidden, unknown: waiting does not help
                 return Verdict(False, f"Nomad says {error.code} {error.reason}")
