@@ -26,6 +26,7 @@ from services.apphost.ports import free_ports
 from services.apphost.process import Command, Process, start
 
 STOP_S: Final = 20.0
+KNOWS_RETRIES: Final = (1, 2, 4)  # the first version of Nomad that takes overlays/consul-retry.hcl
 MARK: Final = "TICKETFLOW_NOMAD"  # in the environment of agents, and so of all that they start
 # Nomad's dynamic ports, in halves: two clients on one address would pick the same.
 FIRST_HALF, SECOND_HALF = (20_000, 25_999), (26_000, 32_000)
@@ -107,7 +108,15 @@ def _start_nomad(place: Place, number: int, config: Mapping[str, Any], *flags: s
     folder.mkdir(mode=0o711)  # tasks that are not root work below it
     file = place.state / f"nomad/{number}.json"
     file.write_text(json.dumps(config))
-    return _start(place, f"nomad-{number}", ["nomad", "agent", *flags, f"-config={file}", f"-data-dir={folder}"])
+    flags = (*flags, f"-config={file}", f"-data-dir={folder}", *_further_configuration(place))
+    return _start(place, f"nomad-{number}", ["nomad", "agent", *flags])
+
+
+def _further_configuration(place: Place) -> list[str]:
+    """What not every Nomad takes."""
+    told = subprocess.run(["nomad", "version"], env=place.env, check=True, capture_output=True, text=True).stdout
+    version = tuple(map(int, told.split()[1].lstrip("v").partition("-")[0].partition("+")[0].split(".")))
+    return [f"-config={ROOT / 'nomad/overlays/consul-retry.hcl'}"] if version >= KNOWS_RETRIES else []
 
 
 def _start(place: Place, name: str, argv: Sequence[str]) -> Process:

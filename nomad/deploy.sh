@@ -59,6 +59,7 @@ checksums=$(awk -v "ending=-$release.pex" '
         comma = ","
     }' "$sums" 2>/dev/null) || true
 
+run=$(date -u +%Y%m%dT%H%M%SZ) # the same when a job is planned and when it is run
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -75,6 +76,7 @@ write_variables() {
 set_options() {
     options=("-var-file=$work/$1.hcl")
     if declares "$1" release; then options+=(-var "release=$release"); fi
+    if declares "$1" run; then options+=(-var "run=$run"); fi
     if declares "$1" checksums; then options+=(-var "checksums={$checksums}"); fi
     if [ -n "${NOMAD_NAMESPACE:-}" ]; then options+=(-var "namespace=$NOMAD_NAMESPACE"); fi
     for pair in ${given[@]+"${given[@]}"}; do

@@ -1,5 +1,6 @@
 # Brings the three databases to the release's schema, before its services start. Each takes an advisory lock:
-# it runs once, whoever else tries. A new release is a new version of this job, so it runs again.
+# it runs once, whoever else tries. Each deployment is a new version of this job (`run`), so it runs again, also for a
+# release that ran before: a database that was restored meanwhile may have an older schema.
 
 variable "driver" {
   type    = string
@@ -20,6 +21,10 @@ variable "namespace" { # null: the default one
 variable "release" {
   type    = string
   default = "dev"
+}
+variable "run" { # what differs from one deployment to the next; deploy.sh gives the time
+  type    = string
+  default = ""
 }
 variable "artifacts" { # where the release's files are, from `make dist`; not for docker
   type    = string
@@ -54,6 +59,7 @@ job "migrate" {
 
   meta {
     release = var.release
+    run     = var.run
   }
 
   constraint {

@@ -72,9 +72,10 @@ job "rabbitmq" {
       mode     = "delay" # stay where the data is
     }
 
-    reschedule {
-      attempts  = 0
-      unlimited = false
+    reschedule { # Nomad fails an allocation whose templates cannot be read for long; its volume brings it back here
+      delay          = "30s"
+      delay_function = "constant"
+      unlimited      = true
     }
 
     network {

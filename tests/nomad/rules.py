@@ -203,8 +203,8 @@ def stays_with_its_data(job: Job) -> Iterator[str]:
             yield "several writers share its volume"
         if job.name in SERVERS and job.update.get("canary") != 0:
             yield "a canary would be a second writer"
-        if job.name in SERVERS and group.body["reschedule"][0].get("attempts") != 0:
-            yield "it may be moved away from its data"
+        if job.name in SERVERS and group.body["reschedule"][0].get("unlimited") is not True:
+            yield "once Nomad has failed it, it stays away"
 
 
 def knows_its_settings(job: Job) -> Iterator[str]:

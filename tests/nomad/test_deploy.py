@@ -194,6 +194,9 @@ def test_each_job_gets_the_variables_that_it_declares(
         from_file = parse((Path(played["SAID"]).parent / f"{name}.nomad.hcl.vars").read_text())
         assert from_file == {key: value for key, value in given.items() if key in declared}
         by_hand = dict(re.findall(r"-var (\w+)=(\S+)", line))
+        assert ("run" in by_hand) == (name == "migrate")  # which runs each time
+        if by_hand.pop("run", None):
+            assert line.replace("job run -detach -preserve-counts -check-index=41", "job plan") in said(played, "plan")
         assert by_hand == {key: value for key, value in wanted.items() if key in declared}
 
 

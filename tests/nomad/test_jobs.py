@@ -94,7 +94,7 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (finds_by_itself, "ordering", "CONSUL_HTTP_ADDR = local.consul", 'CONSUL_HTTP_ADDR = "http://127.0.0.1:8500"'),
     (stays_with_its_data, "postgres", 'type   = "host"', 'type   = "csi"'),
     (stays_with_its_data, "postgres", "canary            = 0", "canary            = 1"),
-    (stays_with_its_data, "postgres", "attempts  = 0", "attempts  = 3"),
+    (stays_with_its_data, "postgres", "unlimited      = true", "unlimited      = false"),
     (stays_with_its_data, "payments", "count          = 1", "count          = 2"),
     (knows_its_settings, "gateway", "PAGE_LIMIT ", "PAGES_LIMIT"),
     (knows_its_settings, "notifications", "MAIL_FROM={{", "SENDER={{"),
@@ -245,6 +245,8 @@ def test_agents_allow_what_the_jobs_ask_for() -> None:
             if "kill_timeout" in task.body
         )
         assert int(client["max_kill_timeout"].rstrip("s")) >= longest
+    beside = parse((JOBS / "overlays/consul-retry.hcl").read_text())
+    assert beside["client"][0]["template"][0]["consul_retry"] == [{"attempts": 0}]
     server = parse((JOBS / "agent/server.hcl").read_text())
     assert server["acl"][0]["enabled"] is True
 
