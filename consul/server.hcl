@@ -1,4 +1,4 @@
-# One of three servers, which keep the catalog and the keys. Nobody gets anything without a token.
+# One of three servers, which keep the catalog and the keys. Without a token one sees, by DNS and the catalog, where services are, and no more.
 
 server           = true
 bootstrap_expect = 3
@@ -13,7 +13,7 @@ acl {
   enabled                  = true
   default_policy           = "deny"
   down_policy              = "extend-cache" # an outage of the servers does not lock out who was let in before
-  enable_token_persistence = true           # `consul acl set-agent-token agent …` once, by policies/agent.hcl
+  enable_token_persistence = true           # `consul acl set-agent-token agent …` once, by policies/agent.hcl; `… default …` by policies/dns.hcl
 }
 
 # The gossip key, `consul keygen`, is a secret: it stands alone in /etc/consul.d/encrypt.hcl.

@@ -147,11 +147,25 @@ def test_only_who_is_named_may_call_through_the_mesh(open_agent: Agent) -> None:
         assert {source for source in everybody - {destination} if may(source, destination)} == allowed
 
 
-def test_nobody_gets_anything_without_a_token(guarded: Agent) -> None:
+def test_without_a_token_one_sees_where_services_are_and_no_more(guarded: Agent) -> None:
+    guarded.call("/v1/agent/service/register", {"ID": "seen", "Name": "seen", "Port": 1})
+    for kind, policy in (("agent", "agent"), ("default", "dns")):  # as the runbook has it
+        token = guarded.call("/v1/acl/token", {"Policies": [{"Name": f"ticketflow-{policy}"}]})
+        guarded.call(f"/v1/agent/token/{kind}", {"Token": token["SecretID"]})
     nobody = dataclasses.replace(guarded, token="")
+    (seen,) = nobody.call("/v1/health/service/seen")
+    node = {key: seen["Node"][key] for key in ("Node", "Address")}
+    for path, body in (
+        ("/v1/agent/service/register", {"Name": "seen", "Port": 2}),
+        ("/v1/agent/service/deregister/seen", {}),
+        ("/v1/catalog/register", node | {"Check": {"Name": "ill", "Status": "critical"}}),
+        ("/v1/catalog/deregister", {"Node": node["Node"]}),
+        ("/v1/kv/ticketflow/secrets/jwt", "mine"),
+    ):
+        with pytest.raises(HTTPError, match="403"):
+            nobody.call(path, body)
     with pytest.raises(HTTPError, match="403"):
         nobody.call("/v1/agent/self")
-    assert nobody.call("/v1/catalog/services") == {}
     with pytest.raises(HTTPError, match=r"40[34]"):
         nobody.call("/v1/kv/ticketflow/secrets/consul/gateway")
 

@@ -68,7 +68,7 @@ def test_only_callers_have_a_token() -> None:
 
 
 def test_every_policy_is_of_a_service_or_of_those_who_run_them() -> None:
-    people = {"agent", "nomad-client", "nomad-server", "operator"}
+    people = {"agent", "dns", "nomad-client", "nomad-server", "operator"}
     assert {path.stem for path in (CONSUL / "policies").glob("*.hcl")} == {*STORED, *people}
 
 

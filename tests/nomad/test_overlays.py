@@ -92,5 +92,5 @@ def test_there_is_a_volume_for_every_disk() -> None:
     for name, volume in VOLUMES.items():
         assert volume["name"] == f"ticketflow-{name}"
         assert (volume["type"], volume["plugin_id"]) == ("host", "mkdir")
-        assert one(volume["capability"])["access_mode"] == "single-node-single-writer"
+        assert one(volume["capability"])["access_mode"] == "single-node-writer"
         assert one(volume["constraint"])["value"] == name

@@ -5,7 +5,7 @@ type      = "host"
 plugin_id = "mkdir"
 
 capability {
-  access_mode     = "single-node-single-writer"
+  access_mode     = "single-node-writer" # what a job asks for that names no mode, as those for Nomad 1.1 must
   attachment_mode = "file-system"
 }
 

@@ -62,11 +62,17 @@ resource "nomad_dynamic_host_volume" "this" {
   name         = "ticketflow-${each.key}"
   namespace    = nomad_namespace.this.name
   plugin_id    = "mkdir"
-  capacity_min = each.value
+  capacity_min = each.value.size
 
   capability {
-    access_mode     = "single-node-single-writer"
+    access_mode     = "single-node-writer" # what a job asks for that names no mode, as those for Nomad 1.1 must
     attachment_mode = "file-system"
+  }
+
+  parameters = {
+    mode = "0700"
+    uid  = tostring(each.value.owner)
+    gid  = tostring(each.value.owner)
   }
 
   lifecycle {

@@ -15,6 +15,6 @@ variable "variables" {
 }
 
 variable "volumes" {
-  description = "Smallest size of each disk by the job that it is for; none where nodes declare them; needs Nomad 1.10"
-  type        = map(string)
+  description = "Size and owner (the account's id on the node) of each disk by the job that it is for; none where nodes declare them; needs Nomad 1.10"
+  type        = map(object({ size = string, owner = number }))
 }

@@ -3,7 +3,7 @@ mock_provider "nomad" {}
 variables {
   namespace = "ticketflow"
   variables = true
-  volumes   = { postgres = "10GiB" }
+  volumes   = { postgres = { size = "10GiB", owner = 115 } }
   secrets = {
     "csrf"              = "a", "dashboard-token" = "b", "database/catalog" = "c", "database/identity" = "d",
     "database/ordering" = "e", "database/postgres" = "f", "jwt" = "g", "payments-api-key" = "h",
@@ -25,12 +25,17 @@ run "a_job_is_told_its_own_secrets" {
   }
 }
 
-run "a_disk_has_one_writer" {
+run "a_disk_is_what_its_job_asks_for" {
   command = plan
 
   assert {
-    condition     = one(nomad_dynamic_host_volume.this["postgres"].capability).access_mode == "single-node-single-writer"
-    error_message = "Two could write to one disk."
+    condition     = one(nomad_dynamic_host_volume.this["postgres"].capability).access_mode == "single-node-writer"
+    error_message = "A job that names no mode is placed on no volume without this one."
+  }
+
+  assert {
+    condition     = nomad_dynamic_host_volume.this["postgres"].parameters == tomap({ mode = "0700", uid = "115", gid = "115" })
+    error_message = "The folder would be root's, and its job could not write."
   }
 }
 
