@@ -6,6 +6,8 @@ bootstrap_expect = 1
 datacenter       = "local"
 node_name        = "ticketflow"
 
+disable_host_node_id = false # as in server.hcl
+
 bind_addr   = "127.0.0.1"
 client_addr = "127.0.0.1"
 

@@ -5,7 +5,8 @@
 Without `--really` it only says what it would do. Nomad takes out its own as a rule; what stays behind, after a
 node's disk was lost or an agent was replaced, is for this. A registration belongs to the agent of its node: run it
 there. One of a node that is dead is taken out of the catalog from anywhere. If Nomad cannot be asked, nothing goes.
-Consul and Nomad are found by CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, NOMAD_ADDR, NOMAD_TOKEN. Needs nothing but Python.
+Consul and Nomad are found by CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, NOMAD_ADDR, NOMAD_TOKEN and, for TLS, by
+CONSUL_ or NOMAD_ before CACERT, CLIENT_CERT and CLIENT_KEY. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -41,16 +43,17 @@ class Instance:
 class Api:
     """JSON over HTTP at one address. Raises `OSError` where it does not answer, also for statuses from 400 up."""
 
-    def __init__(self, address: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, address: str, headers: Mapping[str, str], tls: ssl.SSLContext) -> None:
         self._url = (address if "//" in address else f"http://{address}").rstrip("/")
         self._headers = dict(headers)
+        self._tls = tls
 
     def call(self, path: str, *, put: object = None) -> Any:
         data = None if put is None else json.dumps(put).encode()
         request = urllib.request.Request(  # noqa: S310  # the operator's own address
             self._url + path, data=data, method="GET" if data is None else "PUT", headers=self._headers
         )
-        with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_S) as answer:  # noqa: S310  # as above
+        with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_S, context=self._tls) as answer:  # noqa: S310  # as above
             body = answer.read()
         return json.loads(body) if body.strip() else None
 
@@ -104,14 +107,23 @@ def reap(consul: Api, nomad: Api, *, really: bool) -> Iterator[str]:
             yield f"would remove: {instance.id} on {instance.node}"
 
 
+def tls(env: Mapping[str, str], program: str) -> ssl.SSLContext:
+    """What the program's own command would trust and show. Raises `OSError` where a file cannot be read."""
+    context = ssl.create_default_context(cafile=env.get(f"{program}_CACERT") or None)
+    if env.get(f"{program}_CLIENT_CERT"):
+        context.load_cert_chain(env[f"{program}_CLIENT_CERT"], env.get(f"{program}_CLIENT_KEY"))
+    return context
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Clears registrations whose Nomad allocation is gone.")
     parser.add_argument("--really", action="store_true", help="do it; without, only say what would be done")
     arguments = parser.parse_args()
     env = os.environ
-    consul = Api(env.get("CONSUL_HTTP_ADDR", "127.0.0.1:8500"), {"X-Consul-Token": env.get("CONSUL_HTTP_TOKEN", "")})
-    nomad = Api(env.get("NOMAD_ADDR", "127.0.0.1:4646"), {"X-Nomad-Token": env.get("NOMAD_TOKEN", "")})
+    tokens = ({"X-Consul-Token": env.get("CONSUL_HTTP_TOKEN", "")}, {"X-Nomad-Token": env.get("NOMAD_TOKEN", "")})
     try:
+        consul = Api(env.get("CONSUL_HTTP_ADDR", "127.0.0.1:8500"), tokens[0], tls(env, "CONSUL"))
+        nomad = Api(env.get("NOMAD_ADDR", "127.0.0.1:4646"), tokens[1], tls(env, "NOMAD"))
         lines = list(reap(consul, nomad, really=arguments.really))
     except OSError as error:
         sys.stderr.write(f"reap: nothing more was done: {error}\n")

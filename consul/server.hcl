@@ -6,6 +6,10 @@ datacenter       = "dc1"
 data_dir         = "/opt/consul"
 retry_join       = ["consul-1.internal", "consul-2.internal", "consul-3.internal"]
 
+# The machine's own id: one that comes back with an empty disk is the node of its name still. With another id, a
+# restored snapshot would shut it out, and what was registered at it would stay for ever.
+disable_host_node_id = false
+
 bind_addr   = "{{ GetPrivateIP }}"
 client_addr = "127.0.0.1"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -114,8 +115,10 @@ def _start_nomad(place: Place, number: int, config: Mapping[str, Any], *flags: s
 
 def _further_configuration(place: Place) -> list[str]:
     """What not every Nomad takes."""
-    told = subprocess.run(["nomad", "version"], env=place.env, check=True, capture_output=True, text=True).stdout
-    version = tuple(map(int, told.split()[1].lstrip("v").partition("-")[0].partition("+")[0].split(".")))
+    command = ["nomad", "version"]
+    told = subprocess.run(command, env=place.env, check=True, capture_output=True, text=True).stdout  # noqa: S603 - as above
+    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", told)
+    version = tuple(map(int, found.groups())) if found else ()
     return [f"-config={ROOT / 'nomad/overlays/consul-retry.hcl'}"] if version >= KNOWS_RETRIES else []
 
 

@@ -168,10 +168,12 @@ job "catalog" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/catalog.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/catalog:${var.release}"
-        ports   = local.native ? null : ["grpc", "admin"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/catalog.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/catalog:${var.release}"
+        ports           = local.native ? null : ["grpc", "admin"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -182,8 +184,8 @@ job "catalog" {
         ADMIN_PORT       = "${NOMAD_PORT_admin}"
         ADVERTISE        = "${NOMAD_ADDR_grpc}"
         CONSUL_REGISTER  = "off" # Nomad registers; never both
-        DRAIN_S          = "2"  # shutdown_delay has already made callers look away
-        GRACE_S          = "20" # kill_timeout is above both
+        DRAIN_S          = "2"   # shutdown_delay has already made callers look away
+        GRACE_S          = "20"  # kill_timeout is above both
         LOG_FORMAT       = "json"
         PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"

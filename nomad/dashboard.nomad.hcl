@@ -195,31 +195,33 @@ job "dashboard" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/dashboard.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/dashboard:${var.release}"
-        ports   = local.native ? null : ["http", "otlp", "otlp_grpc"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/dashboard.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/dashboard:${var.release}"
+        ports           = local.native ? null : ["http", "otlp", "otlp_grpc"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        ENVIRONMENT       = var.environment
-        RELEASE           = var.release
-        HOST              = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
-        PORT              = "${NOMAD_PORT_http}"
-        ADVERTISE         = "${NOMAD_ADDR_http}"
-        CONSUL_HTTP_ADDR  = local.consul # it finds the others by itself
-        CONSUL_REGISTER   = "off" # Nomad registers; never both
-        DRAIN_S           = "2"  # shutdown_delay has already made callers look away
-        GRACE_S           = "20" # kill_timeout is above both
-        LOG_FORMAT        = "json"
-        PEX_ROOT          = local.unpacked
-        PYTHONUNBUFFERED  = "1"
-        TUNABLES_FILE     = "${NOMAD_TASK_DIR}/tunables.env"
-        OTLP_PORT         = "${NOMAD_PORT_otlp}"
-        OTLP_GRPC_PORT    = "${NOMAD_PORT_otlp_grpc}"
-        DASHBOARD_DB      = "${NOMAD_ALLOC_DIR}/data/telemetry.db"
-        MAILBOX_URL       = var.mailbox_url
-        SHOP_URL          = var.public_url
+        ENVIRONMENT      = var.environment
+        RELEASE          = var.release
+        HOST             = local.native ? "${NOMAD_IP_http}" : "0.0.0.0"
+        PORT             = "${NOMAD_PORT_http}"
+        ADVERTISE        = "${NOMAD_ADDR_http}"
+        CONSUL_HTTP_ADDR = local.consul # it finds the others by itself
+        CONSUL_REGISTER  = "off"        # Nomad registers; never both
+        DRAIN_S          = "2"          # shutdown_delay has already made callers look away
+        GRACE_S          = "20"         # kill_timeout is above both
+        LOG_FORMAT       = "json"
+        PEX_ROOT         = local.unpacked
+        PYTHONUNBUFFERED = "1"
+        TUNABLES_FILE    = "${NOMAD_TASK_DIR}/tunables.env"
+        OTLP_PORT        = "${NOMAD_PORT_otlp}"
+        OTLP_GRPC_PORT   = "${NOMAD_PORT_otlp_grpc}"
+        DASHBOARD_DB     = "${NOMAD_ALLOC_DIR}/data/telemetry.db"
+        MAILBOX_URL      = var.mailbox_url
+        SHOP_URL         = var.public_url
       }
 
       template { # a rotated secret restarts it

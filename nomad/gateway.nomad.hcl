@@ -74,7 +74,7 @@ locals {
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   consul   = var.consul != "" ? var.consul : "http://${attr.unique.network.ip-address}:8500"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
-  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+  tunables = join(",", [                           # what the service takes from Consul's KV while it runs
     "LOG_LEVEL",
     "GRAPHQL_MAX_QUERY_BYTES",
     "GRAPHQL_MAX_DEPTH",
@@ -198,10 +198,12 @@ job "gateway" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/gateway.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/gateway:${var.release}"
-        ports   = local.native ? null : ["http"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/gateway.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/gateway:${var.release}"
+        ports           = local.native ? null : ["http"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -211,9 +213,9 @@ job "gateway" {
         PORT                = "${NOMAD_PORT_http}"
         ADVERTISE           = "${NOMAD_ADDR_http}"
         CONSUL_HTTP_ADDR    = local.consul # it finds the others by itself
-        CONSUL_REGISTER     = "off" # Nomad registers; never both
-        DRAIN_S             = "2"  # shutdown_delay has already made callers look away
-        GRACE_S             = "20" # kill_timeout is above both
+        CONSUL_REGISTER     = "off"        # Nomad registers; never both
+        DRAIN_S             = "2"          # shutdown_delay has already made callers look away
+        GRACE_S             = "20"         # kill_timeout is above both
         LOG_FORMAT          = "json"
         PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"

@@ -65,7 +65,7 @@ locals {
   native   = var.driver != "docker"
   unpacked = var.unpacked != "" ? var.unpacked : "${NOMAD_TASK_DIR}/pex"
   limit    = var.limits == "open" ? "1000000" : "" # empty: the service's own default
-  tunables = join(",", [ # what the service takes from Consul's KV while it runs
+  tunables = join(",", [                           # what the service takes from Consul's KV while it runs
     "LOG_LEVEL",
     "REFRESH_LEEWAY_S",
     "LOGIN_WINDOW_S",
@@ -183,10 +183,12 @@ job "identity" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/identity.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/identity:${var.release}"
-        ports   = local.native ? null : ["http"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/identity.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/identity:${var.release}"
+        ports           = local.native ? null : ["http"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -196,8 +198,8 @@ job "identity" {
         PORT                = "${NOMAD_PORT_http}"
         ADVERTISE           = "${NOMAD_ADDR_http}"
         CONSUL_REGISTER     = "off" # Nomad registers; never both
-        DRAIN_S             = "2"  # shutdown_delay has already made callers look away
-        GRACE_S             = "20" # kill_timeout is above both
+        DRAIN_S             = "2"   # shutdown_delay has already made callers look away
+        GRACE_S             = "20"  # kill_timeout is above both
         LOG_FORMAT          = "json"
         PEX_ROOT            = local.unpacked
         PYTHONUNBUFFERED    = "1"

@@ -158,10 +158,12 @@ job "mailbox" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/mailbox.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/mailbox:${var.release}"
-        ports   = local.native ? null : ["http", "smtp"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/mailbox.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/mailbox:${var.release}"
+        ports           = local.native ? null : ["http", "smtp"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -171,8 +173,8 @@ job "mailbox" {
         PORT              = "${NOMAD_PORT_http}"
         ADVERTISE         = "${NOMAD_ADDR_http}"
         CONSUL_REGISTER   = "off" # Nomad registers; never both
-        DRAIN_S           = "2"  # shutdown_delay has already made callers look away
-        GRACE_S           = "20" # kill_timeout is above both
+        DRAIN_S           = "2"   # shutdown_delay has already made callers look away
+        GRACE_S           = "20"  # kill_timeout is above both
         LOG_FORMAT        = "json"
         PEX_ROOT          = local.unpacked
         PYTHONUNBUFFERED  = "1"

@@ -97,13 +97,15 @@ job "migrate" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/catalog.pex", "migrate"] : ["migrate"]
-        image   = local.native ? null : "${var.images}/catalog:${var.release}"
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/catalog.pex", "migrate"] : ["migrate"]
+        image           = local.native ? null : "${var.images}/catalog:${var.release}"
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        PEX_ROOT   = local.unpacked
+        PEX_ROOT = local.unpacked
       }
 
       template {
@@ -139,13 +141,15 @@ EOT
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/identity.pex", "migrate"] : ["migrate"]
-        image   = local.native ? null : "${var.images}/identity:${var.release}"
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/identity.pex", "migrate"] : ["migrate"]
+        image           = local.native ? null : "${var.images}/identity:${var.release}"
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        PEX_ROOT   = local.unpacked
+        PEX_ROOT = local.unpacked
       }
 
       template {
@@ -181,13 +185,15 @@ EOT
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/ordering.pex", "migrate"] : ["migrate"]
-        image   = local.native ? null : "${var.images}/ordering:${var.release}"
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/ordering.pex", "migrate"] : ["migrate"]
+        image           = local.native ? null : "${var.images}/ordering:${var.release}"
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        PEX_ROOT   = local.unpacked
+        PEX_ROOT = local.unpacked
       }
 
       template {

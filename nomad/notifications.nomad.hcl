@@ -168,10 +168,12 @@ job "notifications" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/notifications.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/notifications:${var.release}"
-        ports   = local.native ? null : ["http"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/notifications.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/notifications:${var.release}"
+        ports           = local.native ? null : ["http"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -181,8 +183,8 @@ job "notifications" {
         PORT             = "${NOMAD_PORT_http}"
         ADVERTISE        = "${NOMAD_ADDR_http}"
         CONSUL_REGISTER  = "off" # Nomad registers; never both
-        DRAIN_S          = "2"  # shutdown_delay has already made callers look away
-        GRACE_S          = "20" # kill_timeout is above both
+        DRAIN_S          = "2"   # shutdown_delay has already made callers look away
+        GRACE_S          = "20"  # kill_timeout is above both
         LOG_FORMAT       = "json"
         PEX_ROOT         = local.unpacked
         PYTHONUNBUFFERED = "1"

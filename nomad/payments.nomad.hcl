@@ -100,7 +100,7 @@ job "payments" {
   }
 
   group "api" {
-    count          = 1 # one writer
+    count          = 1    # one writer
     shutdown_delay = "5s" # out of Consul first, SIGTERM after that
 
     ephemeral_disk { size = 500 } # the file, unpacked, and its logs
@@ -188,10 +188,12 @@ job "payments" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/payments.pex", "serve"] : ["serve"]
-        image   = local.native ? null : "${var.images}/payments:${var.release}"
-        ports   = local.native ? null : ["http"]
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/payments.pex", "serve"] : ["serve"]
+        image           = local.native ? null : "${var.images}/payments:${var.release}"
+        ports           = local.native ? null : ["http"]
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
@@ -201,8 +203,8 @@ job "payments" {
         PORT                 = "${NOMAD_PORT_http}"
         ADVERTISE            = "${NOMAD_ADDR_http}"
         CONSUL_REGISTER      = "off" # Nomad registers; never both
-        DRAIN_S              = "2"  # shutdown_delay has already made callers look away
-        GRACE_S              = "20" # kill_timeout is above both
+        DRAIN_S              = "2"   # shutdown_delay has already made callers look away
+        GRACE_S              = "20"  # kill_timeout is above both
         LOG_FORMAT           = "json"
         PEX_ROOT             = local.unpacked
         PYTHONUNBUFFERED     = "1"

@@ -90,13 +90,15 @@ job "seed" {
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/catalog.pex", "seed"] : ["seed"]
-        image   = local.native ? null : "${var.images}/catalog:${var.release}"
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/catalog.pex", "seed"] : ["seed"]
+        image           = local.native ? null : "${var.images}/catalog:${var.release}"
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        PEX_ROOT   = local.unpacked
+        PEX_ROOT = local.unpacked
       }
 
       template {
@@ -134,13 +136,15 @@ EOT
       }
 
       config {
-        command = local.native ? var.python : null
-        args    = local.native ? ["local/identity.pex", "seed"] : ["seed"]
-        image   = local.native ? null : "${var.images}/identity:${var.release}"
+        command         = local.native ? var.python : null
+        args            = local.native ? ["local/identity.pex", "seed"] : ["seed"]
+        image           = local.native ? null : "${var.images}/identity:${var.release}"
+        cap_drop        = local.native ? null : ["ALL"]
+        readonly_rootfs = local.native ? null : true
       }
 
       env {
-        PEX_ROOT   = local.unpacked
+        PEX_ROOT = local.unpacked
       }
 
       template {

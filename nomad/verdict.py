@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -53,26 +53,31 @@ class Look:
 
 def judge(look: Look, release: str, version: int, now: datetime) -> Verdict:
     """How the version of the job stands that was the newest when it was sent, and must name the release, if any."""
-    job, deployment, allocations = look.job, look.deployment, look.allocations
-    runs = (job.get("Meta") or {}).get("release", "")
-    if release and runs != release:
-        return Verdict(False, f"release {runs or 'unknown'} is back in its place: {_failure(deployment, allocations)}")
-    if job["Version"] != version:  # a rollback makes a newer one, maybe of a release that has the same name
-        sent = [each for each in allocations if each["JobVersion"] == version]
-        return Verdict(False, f"version {version} was replaced by version {job['Version']}: {_failure(None, sent)}")
-    if job.get("Stop"):
-        return Verdict(False, "somebody stopped it")
+    job, deployment = look.job, look.deployment
+    current = [each for each in look.allocations if each["JobVersion"] == version]
+    older = [each for each in look.allocations if each["JobVersion"] != version and _is_wanted(each)]
+    if overtaken := _overtaken(look, release, version):
+        return Verdict(False, overtaken)
     if job.get("Periodic"):
         return Verdict(True, "is on its schedule")
-    current = [each for each in allocations if each["JobVersion"] == version]
     if job["Type"] == "batch":
         return _judge_batch(job, current)
-    older = [each for each in allocations if each["JobVersion"] != version and _is_wanted(each)]
     if job["Type"] == "system":
         return _judge_system(current, older, now)
     if deployment is None or deployment["JobVersion"] != version:
         return _judge_undeployed(job, current, older, now)
     return _judge_service(deployment, current, older)
+
+
+def _overtaken(look: Look, release: str, version: int) -> str:
+    """Why the job is not what was sent any more; empty if it is."""
+    runs = (look.job.get("Meta") or {}).get("release", "")
+    if release and runs != release:
+        return f"release {runs or 'unknown'} is back in its place: {_failure(look.deployment, look.allocations)}"
+    if look.job["Version"] != version:  # a rollback makes a newer one, maybe of a release that has the same name
+        sent = [each for each in look.allocations if each["JobVersion"] == version]
+        return f"version {version} was replaced by version {look.job['Version']}: {_failure(None, sent)}"
+    return "somebody stopped it" if look.job.get("Stop") else ""
 
 
 def _judge_batch(job: Json, current: Sequence[Json]) -> Verdict:
@@ -138,7 +143,7 @@ def _is_steady(allocation: Json, now: datetime) -> bool:
 
 def _time(told: str) -> datetime:
     """Of Nomad's RFC 3339 in UTC, to the second: it gives more digits than every Python reads."""
-    return datetime.strptime(told[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return datetime.strptime(told[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
 
 
 def _is_healthy(allocation: Json) -> bool:
@@ -214,7 +219,7 @@ def wait(nomad: Nomad, name: str, release: str, timeout_s: float) -> Verdict:
         try:
             look = nomad.look(name)
             version = look.job["Version"] if version is None else version
-            verdict = judge(look, release, version, datetime.now(timezone.utc))
+            verdict = judge(look, release, version, datetime.now(UTC))
         except urllib.error.HTTPError as error:
             if error.code < 500:  # forbidden, unknown: waiting does not help
                 return Verdict(False, f"Nomad says {error.code} {error.reason}")

@@ -99,6 +99,9 @@ def has_no_rights_to_spare(job: Job) -> Iterator[str]:
         wanted = ACCOUNTS.get(job.name, '${local.native ? "nobody" : ""}')
         if task.body.get("user") != wanted:
             yield f"{task.name}: runs as {task.body.get('user', 'root')}"
+        shut = (task.config.get("cap_drop"), task.config.get("readonly_rootfs"))
+        if runs(task) and shut != ('${local.native ? null : ["ALL"]}', "${local.native ? null : true}"):
+            yield f"{task.name}: may write in its image, or keeps capabilities (cap_drop, readonly_rootfs)"
 
 
 def leaves_softly(job: Job) -> Iterator[str]:

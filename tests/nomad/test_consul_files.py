@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from services.apphost.servers.consul import find_consul
 from services.defaults.settings import CommonSettings, describe, load
+from tests.nomad.conftest import playing
 from tests.nomad.hcl import ROOT, labelled, load_jobs, parse
 from tests.nomad.rules import CALLERS, SERVICES, secret_keys, settings_of
 
@@ -219,6 +221,22 @@ def test_reap_takes_out_nothing_while_nomad_cannot_be_asked(registered: str, nom
         result = script("reap.py", {"CONSUL_HTTP_ADDR": registered, "NOMAD_ADDR": address}, "--really")
         assert (result.returncode, "nothing more was done" in result.stderr) == (1, True)
     assert left(registered) == before
+
+
+def test_reap_asks_a_nomad_with_certificates_of_its_own(
+    registered: str, nomad: tuple[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    consul = find_consul()
+    assert consul is not None
+    for words in (["ca", "create"], ["cert", "create", "-server", "-additional-ipaddress=127.0.0.1"]):
+        subprocess.run([consul, "tls", *words], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "dc1-server-consul-0.pem", tmp_path / "dc1-server-consul-0-key.pem")
+    with playing(nomad[1], context) as address:
+        env = {"CONSUL_HTTP_ADDR": registered, "NOMAD_ADDR": address}
+        assert "CERTIFICATE_VERIFY_FAILED" in script("reap.py", env).stderr
+        trusting = script("reap.py", env | {"NOMAD_CACERT": str(tmp_path / "consul-agent-ca.pem")})
+        assert trusting.stdout.startswith("would remove: "), trusting.stderr
 
 
 def test_reap_leaves_to_another_node_what_only_its_agent_can_take_out(

@@ -66,6 +66,8 @@ BROKEN: list[tuple[Rule, str, str, str]] = [
     (runs_what_was_built, "ordering", "= local.unpacked", '= "/tmp/pex"'),
     (has_no_rights_to_spare, "ordering", '      user         = local.native ? "nobody" : ""\n', ""),
     (has_no_rights_to_spare, "redis", 'user         = "redis"', 'user         = "root"'),
+    (has_no_rights_to_spare, "migrate", '["ALL"]', "[]"),
+    (has_no_rights_to_spare, "ordering", "readonly_rootfs = local.native ? null : true\n", ""),
     (leaves_softly, "gateway", 'shutdown_delay = "5s"', 'shutdown_delay = "0s"'),
     (leaves_softly, "ingress", '    shutdown_delay = "5s"\n', ""),
     (leaves_softly, "ordering", 'kill_signal  = "SIGTERM"', 'kill_signal  = "SIGINT"'),

@@ -181,6 +181,9 @@ async def test_consul_forgets_everything_and_gets_its_keys_back(shop: LiveShop) 
     report(f"Consul empty, all registered after {again_s:.0f} s", crowd, began)
     assert result.returncode == 0, result.stdout + result.stderr
     assert crowd.failures == []
+    await until(
+        lambda: all(len(shop.registrations(name)) == 1 for name in SERVICES), FORGOTTEN_S, "only those that run"
+    )
     kept = {name: {each["ID"] for each in shop.allocations(name)} for name in SERVICES if name != "ordering"}
     assert kept == {name: before[name] for name in kept}
     await shop.close()
