@@ -68,6 +68,8 @@ def test_templates_are_rendered_by_the_job_s_own_identity() -> None:
     assert group["Consul"] == {"Cluster": "default"}
     agent = parse((OVERLAY / "workload-identity.hcl").read_text())["consul"][0]
     method = json.loads((OVERLAY / "auth-method.json").read_text())
+    server = parse((ROOT / "nomad/agent/server.hcl").read_text())
+    assert method["JWKSURL"].startswith("https://" if server["tls"][0]["http"] else "http://")
     for kind in ("service_identity", "task_identity"):
         assert agent[kind][0]["aud"] == method["BoundAudiences"]
     assert {"nomad_service", "nomad_job_id"} <= set(method["ClaimMappings"].values())
