@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import uuid4
 
 from opentelemetry import metrics
 
@@ -41,7 +42,8 @@ class Notifier:
         """
         order = envelope.data
         annotate(order_id=order.order_id, order_number=order.number, concert_id=order.concert.id)
-        claim = await self.seen.claim(envelope.id)
+        token = uuid4().hex
+        claim = await self.seen.claim(envelope.id, token)
         if claim is Claim.SENT:
             _duplicates.add(1)
             logger.info("event already mailed", extra={"event": envelope.id, "type": envelope.type})
@@ -53,7 +55,7 @@ class Notifier:
             await self.mailer.send(mail)
         except BaseException:
             if claim is Claim.OURS:
-                await self.seen.release(envelope.id)
+                await self.seen.release(envelope.id, token)
             raise
         await self.seen.mark_sent(envelope.id)
         _mails.add(1, {"type": type_of(order)})

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 KEY: Final = "notifications:seen:"  # and the event's id
 SENT: Final = b"sent"
-CLAIMED: Final = b"claimed"
+# Only one's own claim goes: once it has lapsed, the key may be another's claim or mark.
+RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end"
 TIMEOUT_S: Final = 0.2  # a frozen Redis may cost a mail no more than this, each time it is asked
 CLAIM_S: Final = 20  # longer than a mail may take; a worker that died with a claim delays its mail so long
 POLL_S: Final = 0.2
@@ -41,11 +42,11 @@ class SeenEvents:
         self._redis = redis
         self._keep_s = keep_s
 
-    async def claim(self, event_id: str) -> Claim:
-        """Takes the event for this worker, waiting while another is at it (CLAIM_S at most)."""
+    async def claim(self, event_id: str, token: str) -> Claim:
+        """Takes the event for the try named `token`, waiting while another is at it (CLAIM_S at most)."""
         key = KEY + event_id
         try:
-            while not await self._redis.set(key, CLAIMED, nx=True, ex=CLAIM_S):
+            while not await self._redis.set(key, token, nx=True, ex=CLAIM_S):
                 if await self._redis.get(key) == SENT:
                     return Claim.SENT
                 await asyncio.sleep(POLL_S)
@@ -58,9 +59,9 @@ class SeenEvents:
         """Remembers that the mail server has taken the event's mail."""
         await self._quietly(self._redis.set(KEY + event_id, SENT, ex=self._keep_s))
 
-    async def release(self, event_id: str) -> None:
-        """Gives a claim back, so that the next try need not wait for it to lapse."""
-        await self._quietly(self._redis.delete(KEY + event_id))
+    async def release(self, event_id: str, token: str) -> None:
+        """Gives the claim of `token` back, so that the next try need not wait for it to lapse."""
+        await self._quietly(self._redis.eval(RELEASE, 1, KEY + event_id, token))
 
     async def ping(self) -> None:
         """Raises when Redis does not answer; for health."""
