@@ -107,15 +107,20 @@ class Broker:
         The order of `messages` is kept. Raises Unroutable when a message fits no queue, and Unavailable when
         any was not confirmed; then some may have arrived all the same, so that a repetition may duplicate.
         """
-        if not messages:
-            return
-        session = await self._link.session()
-        # Confirms are waited for together: one by one the broker manages hundreds a second, so thousands.
-        sending = [asyncio.create_task(_publish(session.publisher, exchange, each)) for each in messages]
-        results = await asyncio.gather(*sending, return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
+        failures = [outcome for outcome in await self.publish_each(exchange, messages) if outcome]
         if failures:
             raise min(failures, key=lambda failure: not isinstance(failure, Unroutable))
+
+    async def publish_each(self, exchange: str, messages: Sequence[Message]) -> Sequence[Unavailable | None]:
+        """Publishes as `publish` does; for each message what went wrong, None where the broker has confirmed it.
+
+        Raises Unavailable when there is no broker to publish to.
+        """
+        if not messages:
+            return []
+        session = await self._link.session()
+        # Confirms are waited for together: one by one the broker manages hundreds a second, so thousands.
+        return await asyncio.gather(*(_outcome(session.publisher, exchange, each) for each in messages))
 
     async def consume(self, queue: str, handler: Handler, *, prefetch: int, stop: asyncio.Event | None = None) -> None:
         """Hands the messages of `queue` to `handler`, at most `prefetch` at once, across reconnects.
@@ -275,6 +280,14 @@ async def open_broker(url: str) -> AsyncIterator[Broker]:
     finally:
         supervisor.cancel()
         await asyncio.wait([supervisor])
+
+
+async def _outcome(channel: Channel, exchange: str, message: Message) -> Unavailable | None:
+    try:
+        await _publish(channel, exchange, message)
+    except Unavailable as error:
+        return error
+    return None
 
 
 async def _publish(channel: Channel, exchange: str, message: Message) -> None:

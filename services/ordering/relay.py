@@ -14,7 +14,7 @@ from typing import Final
 from services.contracts import CONTENT_TYPE, EXCHANGE
 from services.defaults.database import Database
 from services.defaults.errors import AppError, Unavailable
-from services.defaults.messaging import Broker, Channel, Message
+from services.defaults.messaging import Broker, Channel, Message, Unroutable
 from services.defaults.outages import is_news
 from services.defaults.telemetry import as_attributes, work_span
 from services.ordering.store import outbox
@@ -52,6 +52,7 @@ class Relay:
         self._lease_s = lease_s
         self._reached = reached
         self._woken = asyncio.Event()
+        self._unroutable = 0  # batches in a row with such events
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relays until `stop` is set; what fails is tried again."""
@@ -73,7 +74,11 @@ class Relay:
                     await _first_of(GATHER_S, stop)
 
     async def relay_batch(self) -> int:
-        """Publishes one batch; how many events that were. Raises Unavailable, and then nothing is marked."""
+        """Publishes one batch; how many events that were.
+
+        What the broker confirmed is marked. What it did not is anybody's again at once, and Unavailable is raised.
+        An event that has no queue yet rests until its lease is over, and only later ones of its order with it.
+        """
         staged = await outbox.claim_batch(self._db, BATCH, self._lease_s)
         if not staged:
             return 0
@@ -82,17 +87,31 @@ class Relay:
         return len(staged)
 
     async def _relay(self, staged: Sequence[Staged]) -> None:
-        ids = [each.id for each in staged]
         self._reached("relay.claimed")
+        outcomes = list(zip(staged, await self._publish(staged), strict=True))
+        if taken := [each.id for each, failure in outcomes if failure is None]:
+            self._reached("relay.published")
+            await outbox.mark_published(self._db, taken)
+        self._tell_of_unroutable([each.type for each, failure in outcomes if isinstance(failure, Unroutable)])
+        missed = {each.id: failure for each, failure in outcomes if failure and not isinstance(failure, Unroutable)}
+        if missed:
+            await outbox.release_claims(self._db, list(missed))
+            raise next(iter(missed.values()))
+
+    async def _publish(self, staged: Sequence[Staged]) -> Sequence[Unavailable | None]:
+        """What went wrong with each event; None where the broker has it."""
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                await self._broker.publish(EXCHANGE, [_message(each) for each in staged])
-        except (TimeoutError, AppError) as error:
-            await outbox.release_claims(self._db, ids)
-            code = error.code if isinstance(error, AppError) else None
-            raise Unavailable("The broker did not take the events.", code=code) from error
-        self._reached("relay.published")
-        await outbox.mark_published(self._db, ids)
+                return await self._broker.publish_each(EXCHANGE, [_message(each) for each in staged])
+        except TimeoutError:
+            return [Unavailable("The broker did not answer in time.")] * len(staged)
+        except Unavailable as error:
+            return [error] * len(staged)
+
+    def _tell_of_unroutable(self, types: Sequence[str]) -> None:
+        self._unroutable = self._unroutable + 1 if types else 0
+        if types and is_news(self._unroutable):
+            logger.warning("events have no queue", extra={"types": sorted(set(types)), "events": len(types)})
 
     async def _drain(self, stop: asyncio.Event) -> None:
         while not stop.is_set() and await self.relay_batch():

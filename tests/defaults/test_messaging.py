@@ -70,6 +70,17 @@ async def test_a_message_without_a_queue_is_an_error(broker: Broker, wiring: Wir
     await broker.publish(wiring.exchange, [message(b"z")])  # and the channel lives
 
 
+async def test_each_message_has_its_outcome(broker: Broker, wiring: Wiring) -> None:
+    messages = [message(b"x"), message(b"y", key="bad.news"), message(b"z")]
+    outcomes = await broker.publish_each(wiring.exchange, messages)
+    assert [type(outcome) for outcome in outcomes] == [type(None), Unroutable, type(None)]
+    inbox = Inbox()
+    await broker.drain(wiring.queue, inbox.handle)
+    assert inbox.bodies == [b"x", b"z"]
+    outcomes = await broker.publish_each("no.such.exchange", messages)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+
+
 async def test_an_exchange_that_is_missing_is_an_error_and_heals(broker: Broker, wiring: Wiring) -> None:
     with pytest.raises(Unavailable):
         await broker.publish("no.such.exchange", [message(b"x")])
