@@ -22,8 +22,14 @@ class PaymentProvider(Protocol):
     async def look_up(self, payment_id: UUID) -> ChargeAnswer:
         """Where the charge stands; UNKNOWN where the provider has not heard of it."""
 
+    async def call_off(self, payment_id: UUID) -> ChargeAnswer:
+        """Sees to it that a charge that has taken no money never does, also against a request still under way: VOIDED.
+
+        A charge that has an outcome keeps it, and that is the answer.
+        """
+
     async def refund(self, payment_id: UUID) -> ChargeAnswer:
-        """Sees to it that the buyer is not charged: REFUNDED, or VOIDED, also against a request still under way."""
+        """Gives the buyer's money back: REFUNDED, or VOIDED where none was taken."""
 
 
 class HttpPaymentProvider:
@@ -49,6 +55,10 @@ class HttpPaymentProvider:
             return await self._ask("GET", f"/charges/{payment_id}")
         except NotFound:
             return ChargeAnswer(Charge.UNKNOWN)
+
+    async def call_off(self, payment_id: UUID) -> ChargeAnswer:
+        path = f"/charges/{payment_id}/void"
+        return await self._ask("POST", path, idempotency_key=f"void-{payment_id}")
 
     async def refund(self, payment_id: UUID) -> ChargeAnswer:
         path = f"/charges/{payment_id}/refund"

@@ -125,6 +125,18 @@ def _routes(deps: Deps) -> Blueprint:
             raise NotFound("There is no such charge.")
         return ChargeAnswer.of(found)
 
+    @routes.post("/charges/<uuid:payment_id>/void")
+    @rate_limit(deps.charge_limit, MINUTE)
+    @tag(["charges"])
+    @BEARER
+    @documented_problems(401, 404, 429)
+    @_api_key_needed
+    @validate_response(ChargeAnswer)
+    async def void(payment_id: UUID) -> ChargeAnswer:
+        """Call off a charge that has taken no money, even one not asked for yet; any other is answered as it stands."""
+        annotate(payment_id=payment_id)
+        return ChargeAnswer.of(await run_to_completion(deps.books.call_off(str(payment_id), deps.clock())))
+
     @routes.post("/charges/<uuid:payment_id>/refund")
     @rate_limit(deps.charge_limit, MINUTE)
     @tag(["charges"])

@@ -100,13 +100,18 @@ def as_of(charge: Charge, now: datetime) -> Charge:
     return charge
 
 
+def voided(charge: Charge) -> Charge:
+    """The charge called off, where it has taken no money yet; one with an outcome stays as it is."""
+    if charge.status is Status.PENDING:
+        return replace(charge, status=Status.VOIDED)
+    return charge
+
+
 def refunded(charge: Charge) -> Charge:
     """The charge with its money given back, or called off before it took any; a declined one stays so."""
     if charge.status is Status.SUCCEEDED:
         return replace(charge, status=Status.REFUNDED)
-    if charge.status is Status.PENDING:
-        return replace(charge, status=Status.VOIDED)
-    return charge
+    return voided(charge)
 
 
 def called_off(payment_id: str, now: datetime) -> Charge:

@@ -26,6 +26,7 @@ from services.payments.domain import (
     check_same,
     decide,
     refunded,
+    voided,
 )
 
 T = TypeVar("T")
@@ -70,9 +71,13 @@ class Books:
     async def find(self, payment_id: str, now: datetime) -> Charge | None:
         return await self._run(lambda: self._find(payment_id, now))
 
+    async def call_off(self, payment_id: str, now: datetime) -> Charge:
+        """Sees to it that a charge without an outcome, or not asked for yet, never takes money."""
+        return await self._run(lambda: self._change(payment_id, now, voided))
+
     async def refund(self, payment_id: str, now: datetime) -> Charge:
         """Gives the money back, or sees to it that none is ever taken."""
-        return await self._run(lambda: self._refund(payment_id, now))
+        return await self._run(lambda: self._change(payment_id, now, refunded))
 
     async def due_notices(self, now: datetime, limit: int) -> list[Notice]:
         """Webhooks that are to be sent now; they stay until `settle_notice`."""
@@ -118,9 +123,9 @@ class Books:
         )
         return charge, True
 
-    def _refund(self, payment_id: str, now: datetime) -> Charge:
+    def _change(self, payment_id: str, now: datetime, change: Callable[[Charge], Charge]) -> Charge:
         found = self._find(payment_id, now)
-        charge = refunded(found) if found else called_off(payment_id, now)
+        charge = change(found) if found else called_off(payment_id, now)
         self._save(charge)
         return charge
 

@@ -127,13 +127,17 @@ class FakeCatalog:
 
 @dataclass
 class FakeProvider:
-    """Charges each payment id once. `lost`: the next answers never arrive, though the work is done."""
+    """Charges each payment id once. `lost`: the next answers never arrive, though the work is done.
+
+    `meanwhile` happens, once, while a call of that name is on its way.
+    """
 
     charges: dict[UUID, Charge] = field(default_factory=dict)
     codes: dict[UUID, str] = field(default_factory=dict)
     money_minor: dict[UUID, int] = field(default_factory=dict)
     lost: int = 0
     away: bool = False
+    meanwhile: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     on_charge: Callable[[], Any] = lambda: None
 
     async def charge(self, payment: Payment, card: Card, reference: str) -> ChargeAnswer:
@@ -150,6 +154,14 @@ class FakeProvider:
     async def look_up(self, payment_id: UUID) -> ChargeAnswer:
         self._begin()
         return ChargeAnswer(self.charges.get(payment_id, Charge.UNKNOWN), self.codes.get(payment_id))
+
+    async def call_off(self, payment_id: UUID) -> ChargeAnswer:
+        self._begin()
+        if happens := self.meanwhile.pop("call_off", None):
+            await happens()
+        if self.charges.get(payment_id, Charge.PENDING) is Charge.PENDING:
+            self.charges[payment_id] = Charge.VOIDED
+        return self._answer(payment_id)
 
     async def refund(self, payment_id: UUID) -> ChargeAnswer:
         self._begin()

@@ -106,13 +106,21 @@ async def test_an_answer_that_does_not_come_in_time_comes_later(client: HttpClie
 
 
 async def test_refunds(provider: HttpPaymentProvider) -> None:
-    attempt, unsent = payment(), payment()
+    attempt = payment()
     await provider.charge(attempt, card(), "K7QF-2M9X")
     for _ in range(2):
         assert (await provider.refund(attempt.id)).status is Charge.REFUNDED
+
+
+async def test_calling_off_stops_what_has_not_arrived_and_gives_nothing_back(provider: HttpPaymentProvider) -> None:
+    unsent, charged = payment(), payment()
     assert (await provider.look_up(unsent.id)).status is Charge.UNKNOWN
-    assert (await provider.refund(unsent.id)).status is Charge.VOIDED
+    for _ in range(2):
+        assert (await provider.call_off(unsent.id)).status is Charge.VOIDED
     assert (await provider.charge(unsent, card(), "K7QF-2M9X")).status is Charge.VOIDED
+    await provider.charge(charged, card(), "K7QF-2M9X")
+    assert (await provider.call_off(charged.id)).status is Charge.SUCCEEDED
+    assert (await provider.look_up(charged.id)).status is Charge.SUCCEEDED
 
 
 async def test_a_provider_that_does_not_know_us_is_away_to_the_buyer(client: HttpClient) -> None:

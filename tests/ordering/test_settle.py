@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from services.ordering.domain import PaymentState, Status, payment_id
 from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.notice import take_notice
+from services.ordering.service.recover import recover_once
 from tests.ordering.flows import (
     TOTAL,
     end_hold,
@@ -24,6 +26,8 @@ from tests.ordering.flows import (
 )
 from tests.ordering.support import (
     BUYER,
+    DECLINED,
+    GOOD,
     LATE,
     SEATED,
     STANDING,
@@ -184,6 +188,57 @@ async def test_a_request_that_never_arrived_is_called_off(deps: Deps, provider: 
         await pay(deps, order_id, "lost")
     assert refusal.value.status == 402
     assert (await pay(deps, order_id, "next")).document["status"] == "CONFIRMED"
+    assert provider.taken_minor == TOTAL
+
+
+async def test_calling_off_loses_its_answer_and_is_found_done(deps: Deps, provider: FakeProvider) -> None:
+    order_id = await placed(deps)
+    provider.away = True
+    with pytest.raises(Unavailable):
+        await pay(deps, order_id, "lost")
+    provider.away, provider.lost = False, 1
+    await recover_once(deps)
+    assert await state(deps, order_id) is PaymentState.UNCLEAR
+    await recover_once(deps)
+    assert await state(deps, order_id) is PaymentState.VOID
+
+
+@pytest.mark.parametrize(("number", "end"), [(GOOD, PaymentState.SUCCEEDED), (DECLINED, PaymentState.DECLINED)])
+async def test_who_retries_while_recovery_calls_off_keeps_what_was_charged(
+    deps: Deps, provider: FakeProvider, number: str, end: PaymentState
+) -> None:
+    """The request was lost; the next one charges between recovery's question and its word to call it off."""
+    order_id = await placed(deps)
+    provider.away = True
+    with pytest.raises(Unavailable):
+        await pay(deps, order_id, "again", number)
+    provider.away = False
+
+    async def retried() -> None:
+        with suppress(Conflict):  # the declined card's
+            await pay(deps, order_id, "again", number)
+
+    provider.meanwhile["call_off"] = retried
+    await recover_once(deps)
+    assert await state(deps, order_id) is end
+    paid = end is PaymentState.SUCCEEDED
+    assert (await load(deps, order_id)).status is (Status.CONFIRMED if paid else Status.PENDING)
+    assert provider.taken_minor == (TOTAL if paid else 0)
+    assert len(await events(deps)) == (2 if paid else 1)
+
+
+async def test_who_retries_after_recovery_called_off_is_told_so(deps: Deps, provider: FakeProvider) -> None:
+    order_id = await placed(deps)
+    provider.away = True
+    with pytest.raises(Unavailable):
+        await pay(deps, order_id, "lost")
+    provider.away = False
+    await provider.call_off(payment_id(order_id, "lost"))  # and recovery dies before it writes that down
+    with pytest.raises(Conflict) as refusal:
+        await pay(deps, order_id, "lost")
+    assert (refusal.value.code, refusal.value.status) == ("PAYMENT_DECLINED", 402)
+    assert await state(deps, order_id) is PaymentState.VOID
+    assert (await pay(deps, order_id, "other card")).document["status"] == "CONFIRMED"
     assert provider.taken_minor == TOTAL
 
 

@@ -49,6 +49,29 @@ async def test_charge_look_up_refund(client: Client) -> None:
     assert (await charge(client, sent))[1]["status"] == "refunded"
 
 
+async def test_a_charge_that_is_called_off_first_never_happens(client: Client) -> None:
+    sent = body()
+    path = f"/charges/{sent['paymentId']}"
+    for _ in range(2):
+        called_off = await client.post(f"{path}/void", headers=BEARER)
+        assert (called_off.status_code, (await called_off.get_json())["status"]) == (200, "voided")
+    status, made = await charge(client, sent)
+    assert (status, made["status"], made["declineCode"]) == (200, "voided", None)
+
+
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [("4242424242424242", "succeeded"), ("4000000000000002", "declined"), ("4000000000000341", "voided")],
+)
+async def test_calling_off_gives_nothing_back(client: Client, clock: Clock, number: str, after: str) -> None:
+    sent = body(number)
+    await charge(client, sent)
+    called_off = await client.post(f"/charges/{sent['paymentId']}/void", headers=BEARER)
+    assert (await called_off.get_json())["status"] == after
+    clock.advance(60)
+    assert (await charge(client, sent))[1]["status"] == after
+
+
 async def test_a_declined_card_says_why(client: Client) -> None:
     status, made = await charge(client, body("4000000000009995"))
     assert (status, made["status"], made["declineCode"]) == (200, "declined", "insufficient_funds")
@@ -64,7 +87,12 @@ async def test_a_late_charge_is_pending_then_succeeds(client: Client, clock: Clo
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic Zm9v"}])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/charges"), ("GET", f"/charges/{NO_CHARGE}"), ("POST", f"/charges/{NO_CHARGE}/refund")],
+    [
+        ("POST", "/charges"),
+        ("GET", f"/charges/{NO_CHARGE}"),
+        ("POST", f"/charges/{NO_CHARGE}/void"),
+        ("POST", f"/charges/{NO_CHARGE}/refund"),
+    ],
 )
 async def test_a_stranger_gets_nowhere(client: Client, method: str, path: str, headers: dict[str, str]) -> None:
     answer = await client.open(path, method=method, json=body(), headers=headers)
@@ -104,6 +132,6 @@ async def test_a_bad_body_is_refused(client: Client, sent: Any) -> None:
 def test_every_route_says_who_may_call_it_and_how_often(app: Quart) -> None:
     routes = [rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.startswith("charges.")]
     marks = [vars(app.view_functions[endpoint]) for endpoint in routes]
-    assert len(routes) == 3
+    assert len(routes) == 4
     assert {mark["__authorization__"] for mark in marks} == {"api key"}
     assert all(mark["_quart_rate_limiter_limits"] for mark in marks)

@@ -16,6 +16,7 @@ from services.payments.domain import (
     check_same,
     decide,
     refunded,
+    voided,
 )
 
 NOW = datetime(2030, 5, 17, 12, tzinfo=UTC)
@@ -77,6 +78,20 @@ def test_refund(number: str, after: Status) -> None:
     once = refunded(decide(request(number), NOW, late_s=8))
     assert once.status is after
     assert refunded(once) == once
+
+
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [
+        ("4242424242424242", Status.SUCCEEDED),
+        ("4000000000000341", Status.VOIDED),
+        ("4000000000000002", Status.DECLINED),
+    ],
+)
+def test_void(number: str, after: Status) -> None:
+    once = voided(decide(request(number), NOW, late_s=8))
+    assert once.status is after
+    assert voided(once) == once
 
 
 def test_an_id_is_good_for_one_amount() -> None:

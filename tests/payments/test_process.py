@@ -54,7 +54,12 @@ def api(url: str) -> BaseSchema:
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/charges"), ("GET", "/charges/{payment_id}"), ("POST", "/charges/{payment_id}/refund")],
+    [
+        ("POST", "/charges"),
+        ("GET", "/charges/{payment_id}"),
+        ("POST", "/charges/{payment_id}/void"),
+        ("POST", "/charges/{payment_id}/refund"),
+    ],
 )
 def test_nothing_that_fits_or_breaks_the_schema_breaks_the_service(
     api: BaseSchema, method: str, path: str, mode: GenerationMode

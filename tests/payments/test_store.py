@@ -46,15 +46,24 @@ async def test_books_outlive_a_restart(books_path: str, clock: Clock) -> None:
 
 async def test_a_charge_that_was_called_off_never_happens(books: Books, clock: Clock) -> None:
     late = request()
-    assert (await books.refund(late.payment_id, clock())).status is Status.VOIDED
+    assert (await books.call_off(late.payment_id, clock())).status is Status.VOIDED
     charge, is_new = await books.charge(late, clock(), late_s=8)
     assert (charge.status, is_new) == (Status.VOIDED, False)
 
 
-async def test_a_refund_in_time_stops_a_late_charge(books: Books, clock: Clock) -> None:
+async def test_of_a_charge_and_its_calling_off_one_wins(books: Books, clock: Clock) -> None:
+    for wanted in [request() for _ in range(20)]:
+        (charged, _), called_off = await asyncio.gather(
+            books.charge(wanted, clock(), late_s=8), books.call_off(wanted.payment_id, clock())
+        )
+        found = await books.find(wanted.payment_id, clock())
+        assert charged == called_off == found
+
+
+async def test_calling_off_in_time_stops_a_late_charge(books: Books, clock: Clock) -> None:
     late = request("4000000000000341")
     await books.charge(late, clock(), late_s=8)
-    await books.refund(late.payment_id, clock())
+    await books.call_off(late.payment_id, clock())
     clock.advance(60)
     found = await books.find(late.payment_id, clock())
     assert found is not None

@@ -42,6 +42,7 @@ _EXACT: Final[Mapping[tuple[str, str], str]] = {
     ("ordering", "POST /webhooks/payments"): "Hear how a payment ended",
     ("payments", "POST /charges"): "Charge the card",
     ("payments", "GET /charges/{payment_id}"): "Say how a charge went",
+    ("payments", "POST /charges/{payment_id}/void"): "Call off a charge",
     ("payments", "POST /charges/{payment_id}/refund"): "Give the money back",
 }
 _ANYWHERE: Final[Mapping[str, str]] = {

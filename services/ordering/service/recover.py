@@ -71,8 +71,9 @@ async def _finish_attempt(deps: Deps, payment: Payment) -> None:
     answer = await deps.provider.look_up(payment.id)
     if answer.status is Charge.UNKNOWN:
         # The request was lost, or is still on its way. Its card is not kept, so it cannot be sent again:
-        # see to it that it never charges, should it arrive.
-        answer = await deps.provider.refund(payment.id)
+        # see to it that it never charges, should it arrive. The buyer may have sent it anew since we asked:
+        # then it has charged, and that is the answer.
+        answer = await deps.provider.call_off(payment.id)
     await settle(deps, payment, answer)
 
 
