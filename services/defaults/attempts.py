@@ -59,15 +59,24 @@ class AttemptFailed(Exception):
     """How an attempt failed; `error` is what the caller is told if it was the last.
 
     `sent` is False where nobody can have acted on the request, `transient` where another attempt may succeed,
-    `lost` where the instance did not answer at all.
+    `lost` where the instance did not answer at all, `no_news` where that tells nothing of it, good or bad.
     """
 
-    def __init__(self, error: AppError, *, sent: bool = True, transient: bool = False, lost: bool = False) -> None:
+    def __init__(
+        self,
+        error: AppError,
+        *,
+        sent: bool = True,
+        transient: bool = False,
+        lost: bool = False,
+        no_news: bool = False,
+    ) -> None:
         super().__init__(f"{error.code}: {error.message}")
         self.error = error
         self.sent = sent
         self.transient = transient
         self.lost = lost
+        self.no_news = no_news
 
     @property
     def is_fault(self) -> bool:
@@ -88,11 +97,14 @@ class Caller:
         self._states: dict[str, str] = {}  # of those breakers that ever changed
         self._breakers.add_listener(self._log_breaker)
 
-    async def call(self, send: Send[T], *, repeatable: bool, timeout_s: float | None = None) -> T:
+    async def call(
+        self, send: Send[T], *, repeatable: bool, timeout_s: float | None = None, may_be_slow: bool = False
+    ) -> T:
         """What `send` returns, from the first attempt that succeeds.
 
         `timeout_s` replaces the policy's total; the caller's own deadline shortens either. What is not
-        `repeatable` is attempted again only while nothing has been sent. Raises the `AppError` of the last
+        `repeatable` is attempted again only while nothing has been sent. That what `may_be_slow` came to no end
+        in time is not held against the instance: it may be what it was asked. Raises the `AppError` of the last
         attempt, `Unavailable` if no instance answered.
         """
         limit = _Limit(self._policy.total_s if timeout_s is None else timeout_s)
@@ -100,7 +112,7 @@ class Caller:
         try:
             async for attempt in stamina.retry_context(rule, attempts=self._policy.retries + 1, timeout=None):
                 with attempt:
-                    return await self._attempt(send, limit)
+                    return await self._attempt(send, limit, may_be_slow=may_be_slow)
         except AttemptFailed as failed:
             raise failed.error from failed
         raise AssertionError("stamina yields attempts until one returns or raises")
@@ -130,10 +142,10 @@ class Caller:
             return None
         return asked_s + random.uniform(0, policy.backoff_s)  # noqa: S311  # no secret
 
-    async def _attempt(self, send: Send[T], limit: _Limit) -> T:
+    async def _attempt(self, send: Send[T], limit: _Limit, *, may_be_slow: bool) -> T:
         endpoint = await self._pick(limit)
         try:
-            return await self._guarded(endpoint, self._timed(send, endpoint, limit))
+            return await self._guarded(endpoint, self._timed(send, endpoint, limit, may_be_slow=may_be_slow))
         except OpenedState as opened:
             # Left out, so that the next attempt goes elsewhere; with nowhere else to go, fail at once.
             # purgatory raises one and the same exception each time, which would collect tracebacks.
@@ -142,7 +154,7 @@ class Caller:
             away = self._away(self._policy.break_s)
             raise AttemptFailed(away, sent=False, transient=others) from opened.with_traceback(None)
         except AttemptFailed as failed:
-            if failed.lost:
+            if failed.lost and not failed.no_news:
                 self._discovery.refused(self._service, endpoint)
             raise
 
@@ -161,12 +173,15 @@ class Caller:
             try:
                 return await attempt()
             except BaseException as failure:
-                if not isinstance(failure, AttemptFailed):
-                    # A caller who left or was in a hurry, or a bug of ours: no news of the instance, good or bad.
+                if not isinstance(failure, AttemptFailed) or failure.no_news:
+                    # A caller who left or was in a hurry, a slow question, or a bug of ours: no news of the
+                    # instance, good or bad.
                     stack.pop_all()
                 raise
 
-    def _timed(self, send: Send[T], endpoint: Endpoint, limit: _Limit) -> Callable[[], Awaitable[T]]:
+    def _timed(
+        self, send: Send[T], endpoint: Endpoint, limit: _Limit, *, may_be_slow: bool
+    ) -> Callable[[], Awaitable[T]]:
         async def timed() -> T:
             patience_s = min(self._policy.attempt_s, limit.own_left_s())
             attempt_s = min(patience_s, limit.left_s())
@@ -176,7 +191,7 @@ class Caller:
             except TimeoutError as error:
                 if attempt_s < patience_s / 2:
                     raise self._away() from error  # anyone may send a deadline: a short one proves nothing
-                raise AttemptFailed(self._away(), transient=True, lost=True) from error
+                raise AttemptFailed(self._away(), transient=True, lost=True, no_news=may_be_slow) from error
 
         return timed
 

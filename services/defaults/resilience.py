@@ -80,9 +80,11 @@ class HttpClient:
         idempotency_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        may_be_slow: bool = False,
     ) -> HttpAnswer:
         """Sends one request, `json` as its body if not None; `timeout_s` is for all attempts together.
 
+        What `may_be_slow` says nothing of the service's health where it takes too long; see `Caller.call`.
         Any answer but 2xx raises the `AppError` that it stands for; no answer raises `Unavailable`. POST and
         PATCH are sent again only with an idempotency key, or where the first never left this process.
         """
@@ -96,7 +98,7 @@ class HttpClient:
             timely = {**sent_headers, DEADLINE_HEADER: format_deadline(attempt_s)}
             return await self._send(method, url.update_query(params), json=json, headers=timely)
 
-        return await self._caller.call(send, repeatable=repeatable, timeout_s=timeout_s)
+        return await self._caller.call(send, repeatable=repeatable, timeout_s=timeout_s, may_be_slow=may_be_slow)
 
     async def _send(self, method: str, url: URL, **options: Any) -> HttpAnswer:
         # The whole is timed by whoever calls this.

@@ -114,10 +114,11 @@ async def scripted(
 
 
 class CountingDiscovery:
-    """Static discovery that keeps what it picked."""
+    """Static discovery that keeps what it picked, and what it was told to leave out."""
 
     def __init__(self) -> None:
         self.picked: list[Endpoint] = []
+        self.left_out: list[Endpoint] = []
         self._inner = StaticDiscovery({})
 
     def add(self, *endpoints: Endpoint) -> None:
@@ -131,4 +132,5 @@ class CountingDiscovery:
         return self.picked[-1]
 
     def refused(self, service: str, endpoint: Endpoint) -> None:
+        self.left_out.append(endpoint)
         self._inner.refused(service, endpoint)

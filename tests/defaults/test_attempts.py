@@ -138,6 +138,16 @@ class TestLostConnections:
         assert 0.45 < time.monotonic() - began < 0.8
         assert frozen.count == 2
 
+    async def test_what_may_be_slow_is_tried_again_and_its_instance_not_left_out(self) -> None:
+        discovery = CountingDiscovery()
+        async with raw_server(resets=False) as slow:
+            discovery.add(slow.endpoint)
+            async with open_http_client("shop", discovery, QUICK) as shop:
+                with pytest.raises(Unavailable):
+                    await shop.request("POST", "/", idempotency_key="k", timeout_s=0.5, may_be_slow=True)
+        assert slow.count == 2
+        assert discovery.left_out == []
+
     async def test_the_callers_deadline_bounds_the_call(self) -> None:
         async with raw_server(resets=False) as frozen, client_of(frozen.endpoint) as shop:
             began = time.monotonic()
@@ -220,6 +230,42 @@ class TestBreaker:
                         await shop.request("GET", "/")
             await shop.request("GET", "/")
         assert script.count == 9
+
+    async def test_what_may_be_slow_opens_it_only_where_anything_else_is_slow_too(self) -> None:
+        policy, discovery = replace(QUICK, retries=0, break_after=2), CountingDiscovery()
+        script = Script(*[hang] * 4, answer(200), hang)
+        async with serving(script.respond) as one, open_http_client("shop", discovery, policy) as shop:
+            discovery.add(one)
+            for _ in range(4):
+                with pytest.raises(Unavailable):
+                    await shop.request("POST", "/slow", may_be_slow=True)
+            await shop.request("GET", "/")
+            assert script.count == 5
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await shop.request("GET", "/")
+            with pytest.raises(Unavailable):
+                await shop.request("POST", "/slow", may_be_slow=True)
+        assert script.count == 7
+
+    async def test_what_may_be_slow_does_not_close_it_either(self) -> None:
+        policy = replace(QUICK, retries=0, break_after=2)
+        async with scripted(answer(500), hang, answer(500), policy=policy) as (script, shop):
+            for may_be_slow in (False, True, False, False):
+                with pytest.raises(AppError):
+                    await shop.request("POST", "/", may_be_slow=may_be_slow)
+        assert script.count == 3
+
+    @pytest.mark.parametrize("resets", [True, False])
+    async def test_what_may_be_slow_still_opens_it_where_it_finds_nobody(self, resets: bool) -> None:
+        policy = replace(QUICK, retries=0, break_after=2)
+        async with raw_server(resets=True) as server:
+            endpoint = server.endpoint if resets else Endpoint("127.0.0.1", unused_port())
+            async with client_of(endpoint, policy=policy) as shop:
+                for _ in range(3):
+                    with pytest.raises(Unavailable) as caught:
+                        await shop.request("POST", "/", may_be_slow=True)
+        assert caught.value.retry_after_s == policy.break_s
 
     async def test_a_caller_who_hangs_up_does_not_close_it_either(self) -> None:
         policy = replace(QUICK, retries=0, break_after=2)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from services.apphost.ports import free_ports
-from services.defaults.attempts import Policy
+from services.defaults.attempts import DEFAULT_POLICY, Policy
 from services.defaults.discovery import Endpoint, StaticDiscovery
 from services.defaults.errors import Unavailable
 from services.defaults.resilience import HttpClient, open_http_client
@@ -103,6 +103,14 @@ async def test_an_answer_that_does_not_come_in_time_comes_later(client: HttpClie
         while (await impatient.look_up(attempt.id)).status is Charge.PENDING:
             await asyncio.sleep(0.05)
     assert (await impatient.charge(attempt, card(LATE), "K7QF-2M9X")).status is Charge.SUCCEEDED
+
+
+async def test_slow_cards_cut_no_other_off(client: HttpClient) -> None:
+    impatient = HttpPaymentProvider(client, API_KEY, timeout_s=TIMEOUT_S)
+    slow = [impatient.charge(payment(), card(LATE), "K7QF-2M9X") for _ in range(2 * DEFAULT_POLICY.break_after)]
+    assert {type(outcome) for outcome in await asyncio.gather(*slow, return_exceptions=True)} == {Unavailable}
+    patient = HttpPaymentProvider(client, API_KEY, timeout_s=5)
+    assert (await patient.charge(payment(), card(), "K7QF-2M9X")).status is Charge.SUCCEEDED
 
 
 async def test_refunds(provider: HttpPaymentProvider) -> None:

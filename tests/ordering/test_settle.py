@@ -14,6 +14,7 @@ from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.notice import take_notice
 from services.ordering.service.recover import recover_once
+from services.ordering.store import payments
 from tests.ordering.flows import (
     TOTAL,
     end_hold,
@@ -201,6 +202,34 @@ async def test_calling_off_loses_its_answer_and_is_found_done(deps: Deps, provid
     assert await state(deps, order_id) is PaymentState.UNCLEAR
     await recover_once(deps)
     assert await state(deps, order_id) is PaymentState.VOID
+
+
+async def test_a_question_that_failed_is_asked_again_soon(deps: Deps, provider: FakeProvider) -> None:
+    patient = replace(deps, policy=lambda: replace(deps.policy(), work_lease_s=3600))
+    order_id = await placed(patient)
+    provider.away = True
+    with pytest.raises(Unavailable):
+        await pay(patient, order_id)
+    assert await recover_once(patient) == 1
+    provider.away = False
+    assert await recover_once(patient) == 1
+    assert await state(patient, order_id) is PaymentState.VOID
+
+
+async def test_a_question_that_failed_takes_nothing_from_who_came_meanwhile(deps: Deps, provider: FakeProvider) -> None:
+    patient = replace(deps, policy=lambda: replace(deps.policy(), work_lease_s=3600))
+    order_id = await placed(patient)
+    provider.away = True
+    with pytest.raises(Unavailable):
+        await pay(patient, order_id)
+
+    async def taken_over() -> None:
+        await payments.extend_lease(deps.db, payment_id(order_id, f"pay-{order_id}"), 3600)
+        raise Unavailable("away")
+
+    provider.away, provider.meanwhile["call_off"] = False, taken_over
+    assert await recover_once(patient) == 1
+    assert await recover_once(patient) == 0
 
 
 @pytest.mark.parametrize(("number", "end"), [(GOOD, PaymentState.SUCCEEDED), (DECLINED, PaymentState.DECLINED)])

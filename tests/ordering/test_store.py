@@ -129,7 +129,7 @@ async def test_unfinished_payments_are_shared_out(db: Database) -> None:
     for _ in range(6):
         await payments.insert_payment(db, uuid4(), await insert(db), card(), key="k", lease_s=0)
     shares = await asyncio.gather(*(payments.claim_unfinished(db, 2, lease_s=60) for _ in range(4)))
-    claimed = [payment.id for share in shares for payment in share]
+    claimed = [payment.id for share in shares for payment, _ in share]
     assert len(claimed) == len(set(claimed)) == 6
 
 

@@ -6,11 +6,12 @@ Each piece of work is claimed with a lease, so any number of instances may do th
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Final
 
 from services.defaults.errors import AppError
 from services.defaults.telemetry import annotate, work_span
-from services.ordering.domain import Charge, Payment, PaymentState
+from services.ordering.domain import OPEN_PAYMENTS, Charge, Payment, PaymentState
 from services.ordering.service.cancel import expire_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.finish import free_tickets, pay_back
@@ -28,15 +29,15 @@ PRUNE_BATCH: Final = 1000
 async def recover_once(deps: Deps) -> int:
     """One round over everything that may be owed; how many pieces of work there were."""
     unfinished = await payments.claim_unfinished(deps.db, BATCH, deps.policy().work_lease_s)
-    for payment in unfinished:
-        await _recover_payment(deps, payment)
+    for payment, claim in unfinished:
+        await _recover_payment(deps, payment, claim)
     expired = await _expire_batch(deps)
     releases = await orders.claim_releases(deps.db, BATCH, deps.policy().work_lease_s)
-    for order_id, claim in releases:
+    for order_id, mark in releases:
         try:
             with work_span("release tickets"):
                 annotate(order_id=order_id)
-                await free_tickets(deps, order_id, claim)
+                await free_tickets(deps, order_id, mark)
         except AppError as error:
             logger.warning("release tried again later", extra={"order_id": str(order_id), "code": error.code})
     return len(unfinished) + expired + len(releases)
@@ -49,13 +50,15 @@ async def prune(deps: Deps) -> int:
     return gone + await outbox.delete_published(deps.db, PUBLISHED_AGE_S, PRUNE_BATCH)
 
 
-async def _recover_payment(deps: Deps, payment: Payment) -> None:
+async def _recover_payment(deps: Deps, payment: Payment, claim: datetime) -> None:
     try:
         with work_span("recover payment"):
             annotate(order_id=payment.order_id)
             await _look_after(deps, payment)
     except AppError as error:
         logger.info("payment looked after", extra={"payment_id": str(payment.id), "code": error.code})
+        if payment.state in OPEN_PAYMENTS:  # a buyer waits: what could not be found out now is asked again soon
+            await payments.shorten_claim(deps.db, payment.id, claim, deps.policy().recheck_s)
     except Exception:  # one that cannot be settled must not keep the others from it
         logger.exception("payment not recovered", extra={"payment_id": str(payment.id)})
 

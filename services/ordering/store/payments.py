@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -84,8 +85,11 @@ async def extend_lease(db: Database, payment_id: UUID, lease_s: float) -> bool:
     )
 
 
-async def claim_unfinished(db: Database, limit: int, lease_s: float) -> list[Payment]:
-    """Attempts without an outcome, and refunds that are due, that nobody is working on: ours for `lease_s`."""
+async def claim_unfinished(db: Database, limit: int, lease_s: float) -> list[tuple[Payment, datetime]]:
+    """Attempts without an outcome, and refunds that are due, that nobody is working on.
+
+    They are ours for `lease_s` seconds, each with the mark of this claim.
+    """
     rows = await db.fetch(
         "UPDATE payments SET leased_until = clock_timestamp() + make_interval(secs => $2), tries = tries + 1"
         " WHERE id IN (SELECT id FROM payments WHERE leased_until <= clock_timestamp()"
@@ -94,7 +98,21 @@ async def claim_unfinished(db: Database, limit: int, lease_s: float) -> list[Pay
         limit,
         float(lease_s),
     )
-    return [_payment(row) for row in rows]
+    return [(_payment(row), row["leased_until"]) for row in rows]
+
+
+async def shorten_claim(db: Database, payment_id: UUID, claim: datetime, lease_s: float) -> bool:
+    """Leaves what we have claimed to anybody after `lease_s` seconds; False where somebody has taken it meanwhile."""
+    return (
+        await db.execute(
+            "UPDATE payments SET leased_until = clock_timestamp() + make_interval(secs => $3)"
+            " WHERE id = $1 AND leased_until = $2",
+            payment_id,
+            claim,
+            float(lease_s),
+        )
+        == 1
+    )
 
 
 async def insert_webhook(db: Database, event_id: str) -> bool:
