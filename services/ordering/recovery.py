@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from services.defaults.errors import AppError
 from services.ordering.service.deps import Deps
-from services.ordering.service.recover import prune, recover_once
+from services.ordering.service.recover import expire_orders, prune, recover_payments, release_tickets
 
 PRUNE_S: Final = 300.0
+
+Work = Callable[[Deps], Awaitable[int]]
 
 logger = logging.getLogger(__name__)
 
@@ -28,19 +30,28 @@ class Recovery:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            try:
-                await self._round()
-            except AppError as error:
-                logger.warning("recovery waits", extra={"reason": error.code})
-            except Exception:
-                # One broken order must not keep the loop from all the others.
-                logger.exception("recovery failed")
+            await self._round(stop)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._interval_s())
 
-    async def _round(self) -> None:
-        while await recover_once(self._deps):
+    async def recover_once(self) -> int:
+        """One look at everything that may be owed; how many pieces of work there were."""
+        return sum([await self._do(work) for work in (recover_payments, expire_orders, release_tickets)])
+
+    async def _round(self, stop: asyncio.Event) -> None:
+        while not stop.is_set() and await self.recover_once():
             pass
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_S
-            await prune(self._deps)
+            while not stop.is_set() and await self._do(prune):
+                pass
+
+    async def _do(self, work: Work) -> int:
+        """How many pieces of work there were; what fails keeps nothing else from its turn."""
+        try:
+            return await work(self._deps)
+        except AppError as error:
+            logger.warning("recovery waits", extra={"work": work.__name__, "reason": error.code})
+        except Exception:
+            logger.exception("recovery failed", extra={"work": work.__name__})
+        return 0

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from services.contracts import OrderEvent, decode
 from services.ordering.domain import Order, PaymentState, Wanted
+from services.ordering.recovery import Recovery
 from services.ordering.service.deps import Deps
 from services.ordering.service.keyed import Answer
 from services.ordering.service.pay import pay_order
 from services.ordering.service.place import Placement, place_order
-from services.ordering.service.recover import recover_once
 from services.ordering.store import orders, payments
 from tests.ordering.support import (
     BUYER,
@@ -54,6 +54,10 @@ async def state(deps: Deps, order_id: UUID) -> PaymentState:
 async def events(deps: Deps) -> list[OrderEvent]:
     rows = await deps.db.fetch("SELECT payload FROM outbox ORDER BY id")
     return [decode(row["payload"]).data for row in rows]
+
+
+async def recover_once(deps: Deps) -> int:
+    return await Recovery(deps, interval_s=lambda: 0).recover_once()
 
 
 async def recover(deps: Deps) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -105,8 +106,9 @@ async def test_an_order_whose_payment_has_just_begun_does_not_end(deps: Deps, mo
     with pytest.raises(Unavailable):
         await pay(deps, order_id, number=LATE)
 
-    async def found_before_that(db: Database, _grace_s: float) -> orders.Locked | None:
-        return await orders.lock_order(db, order_id)
+    async def found_before_that(db: Database, *_: object) -> UUID:
+        await orders.lock_order(db, order_id)
+        return order_id
 
     monkeypatch.setattr(orders, "lock_expired", found_before_that)
     assert await expire_order(deps)

@@ -11,7 +11,6 @@ from services.defaults.errors import AppError, NotFound, Unavailable
 from services.ordering.domain import PaymentState, Status
 from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
-from services.ordering.service.recover import recover_once
 from tests.ordering.flows import (
     TOTAL,
     events,
@@ -20,6 +19,7 @@ from tests.ordering.flows import (
     place,
     placed,
     recover,
+    recover_once,
     state,
 )
 from tests.ordering.support import (

@@ -13,7 +13,6 @@ from services.ordering.domain import PaymentState, Status, payment_id
 from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.notice import take_notice
-from services.ordering.service.recover import recover_once
 from services.ordering.store import payments
 from tests.ordering.flows import (
     TOTAL,
@@ -23,6 +22,7 @@ from tests.ordering.flows import (
     pay,
     placed,
     recover,
+    recover_once,
     state,
 )
 from tests.ordering.support import (

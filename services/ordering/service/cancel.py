@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from services.contracts import CancelReason
-from services.defaults.errors import NotFound
+from services.defaults.errors import AppError, NotFound
 from services.defaults.telemetry import work_span
 from services.ordering.document import order_document
 from services.ordering.domain import OPEN_PAYMENTS, Order, PaymentState, Status, Step, check_cancellable
@@ -39,21 +40,42 @@ async def cancel_order(deps: Deps, user_id: str, order_id: UUID) -> dict[str, An
     return order_document(order or locked.order)
 
 
-async def expire_order(deps: Deps) -> bool:
-    """Ends one pending order whose hold is over; False where none is left.
+class BrokenOrder(Exception):
+    """The order `order_id` cannot be read or ended: its row or our code is wrong, and no second try mends that."""
 
-    Its tickets are sellable already, as their lease has lapsed; freeing them only tidies up.
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"order {order_id} cannot be ended")
+        self.order_id = order_id
+
+
+async def expire_order(deps: Deps, skip: Sequence[UUID] = ()) -> bool:
+    """Ends one pending order whose hold is over, and that is not in `skip`; False where none is left.
+
+    Its tickets are sellable already, as their lease has lapsed; freeing them only tidies up. Raises BrokenOrder.
     """
     async with deps.db.transaction():
-        locked = await orders.lock_expired(deps.db, deps.policy().expiry_grace_s)
-        if locked is None:
+        order_id = await orders.lock_expired(deps.db, deps.policy().expiry_grace_s, skip)
+        if order_id is None:
             return False
-        latest = await payments.select_latest(deps.db, locked.order.id)
-        if latest and latest.state in OPEN_PAYMENTS:
-            return True  # it has begun since the search: the next one will not find this order
-        with work_span("expire order"):
-            await _end(deps, locked, CancelReason.EXPIRED, refunded=False, lease_s=0)
-    orders_cancelled.add(1, {"reason": str(CancelReason.EXPIRED)})
+        try:
+            ended = await _expire(deps, order_id)
+        except AppError:
+            raise
+        except Exception as error:
+            raise BrokenOrder(order_id) from error
+    if ended:
+        orders_cancelled.add(1, {"reason": str(CancelReason.EXPIRED)})
+    return True
+
+
+async def _expire(deps: Deps, order_id: UUID) -> bool:
+    """False where a payment has begun since the order was searched for: the next search will not find it."""
+    locked = await orders.read_locked(deps.db, order_id)
+    latest = await payments.select_latest(deps.db, order_id)
+    if latest and latest.state in OPEN_PAYMENTS:
+        return False
+    with work_span("expire order"):
+        await _end(deps, locked, CancelReason.EXPIRED, refunded=False, lease_s=0)
     return True
 
 

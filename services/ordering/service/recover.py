@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from services.defaults.errors import AppError
 from services.defaults.telemetry import annotate, work_span
 from services.ordering.domain import OPEN_PAYMENTS, Charge, Payment, PaymentState
-from services.ordering.service.cancel import expire_order
+from services.ordering.service.cancel import BrokenOrder, expire_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.finish import free_tickets, pay_back
 from services.ordering.service.settle import settle
@@ -26,21 +27,35 @@ PUBLISHED_AGE_S: Final = 7 * 24 * 3600.0
 PRUNE_BATCH: Final = 1000
 
 
-async def recover_once(deps: Deps) -> int:
-    """One round over everything that may be owed; how many pieces of work there were."""
+async def recover_payments(deps: Deps) -> int:
+    """Looks after attempts without an outcome, and refunds that are due; how many there were."""
     unfinished = await payments.claim_unfinished(deps.db, BATCH, deps.policy().work_lease_s)
     for payment, claim in unfinished:
         await _recover_payment(deps, payment, claim)
-    expired = await _expire_batch(deps)
-    releases = await orders.claim_releases(deps.db, BATCH, deps.policy().work_lease_s)
-    for order_id, mark in releases:
+    return len(unfinished)
+
+
+async def expire_orders(deps: Deps) -> int:
+    """Ends orders whose hold is over; how many. One that cannot be ended keeps no other from it."""
+    broken: list[UUID] = []
+    ended = 0
+    while ended < BATCH:
         try:
-            with work_span("release tickets"):
-                annotate(order_id=order_id)
-                await free_tickets(deps, order_id, mark)
-        except AppError as error:
-            logger.warning("release tried again later", extra={"order_id": str(order_id), "code": error.code})
-    return len(unfinished) + expired + len(releases)
+            if not await expire_order(deps, broken):
+                break
+            ended += 1
+        except BrokenOrder as failure:
+            logger.exception("order not expired", extra={"order_id": str(failure.order_id)})
+            broken.append(failure.order_id)
+    return ended
+
+
+async def release_tickets(deps: Deps) -> int:
+    """Frees the tickets of orders that have ended; how many there were."""
+    releases = await orders.claim_releases(deps.db, BATCH, deps.policy().work_lease_s)
+    for order_id, claim in releases:
+        await _release(deps, order_id, claim)
+    return len(releases)
 
 
 async def prune(deps: Deps) -> int:
@@ -80,8 +95,12 @@ async def _finish_attempt(deps: Deps, payment: Payment) -> None:
     await settle(deps, payment, answer)
 
 
-async def _expire_batch(deps: Deps) -> int:
-    for count in range(BATCH):
-        if not await expire_order(deps):
-            return count
-    return BATCH
+async def _release(deps: Deps, order_id: UUID, claim: datetime) -> None:
+    try:
+        with work_span("release tickets"):
+            annotate(order_id=order_id)
+            await free_tickets(deps, order_id, claim)
+    except AppError as error:
+        logger.warning("release tried again later", extra={"order_id": str(order_id), "code": error.code})
+    except Exception:  # one that cannot be released must not keep the others from it
+        logger.exception("tickets not released", extra={"order_id": str(order_id)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -61,6 +61,7 @@ WITH placed AS (
 )
 SELECT created_at, expires_at FROM placed
 """
+_CONCERT: Final = tuple(each.name for each in fields(Concert))
 _TICKET: Final = ("id", "tier", "section", "row", "seat", "code")
 
 
@@ -99,23 +100,31 @@ async def lock_order(db: Database, order_id: UUID, user_id: str | None = None) -
         order_id,
         user_id,
     )
-    return await _read_locked(db, order_id) if found else None
+    return await read_locked(db, order_id) if found else None
 
 
-async def lock_expired(db: Database, grace_s: float) -> Locked | None:
-    """One pending order whose hold ended `grace_s` ago and that nobody is paying, or none.
+async def lock_expired(db: Database, grace_s: float, skip: Sequence[UUID] = ()) -> UUID | None:
+    """Locks one pending order whose hold ended `grace_s` ago and that nobody is paying; its id, or None.
 
-    Skips orders that another transaction has locked: it is dealing with them.
+    Passes over those in `skip`, and those that another transaction has locked: it is dealing with them.
     """
     found = await db.fetch_one(
         "SELECT o.id FROM orders o WHERE o.status = 'PENDING'"
         " AND o.expires_at < clock_timestamp() - make_interval(secs => $1)"
         " AND NOT EXISTS (SELECT 1 FROM payments p"
         " WHERE p.order_id = o.id AND p.state IN ('started', 'unclear'))"
+        " AND o.id <> ALL($2::uuid[])"
         " ORDER BY o.expires_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         float(grace_s),
+        list(skip),
     )
-    return await _read_locked(db, found["id"]) if found else None
+    return found["id"] if found else None
+
+
+async def read_locked(db: Database, order_id: UUID) -> Locked:
+    """The order, whose row this transaction has locked already."""
+    rows = await db.fetch(_ORDER + "WHERE o.id = $1", order_id)
+    return Locked(_order(rows[0]), rows[0]["now"])
 
 
 async def insert_order(
@@ -218,11 +227,6 @@ async def finish_release(db: Database, order_id: UUID, claim: datetime) -> bool:
     )
 
 
-async def _read_locked(db: Database, order_id: UUID) -> Locked:
-    rows = await db.fetch(_ORDER + "WHERE o.id = $1", order_id)
-    return Locked(_order(rows[0]), rows[0]["now"])
-
-
 def _columns(things: Sequence[Any], *names: str) -> list[list[Any]]:
     """One list for each attribute, as `unnest` takes them."""
     return [[getattr(thing, name) for thing in things] for name in names]
@@ -269,9 +273,8 @@ def _concert_json(concert: Concert) -> dict[str, Any]:
 
 
 def _concert(stored: dict[str, Any]) -> Concert:
-    doors_at = stored.pop("doors_at")
-    return Concert(
-        starts_at=datetime.fromisoformat(stored.pop("starts_at")),
-        doors_at=datetime.fromisoformat(doors_at) if doors_at else None,
-        **stored,
-    )
+    # Only what we know of: a newer release may have written more, and be rolled back.
+    known = {name: stored[name] for name in _CONCERT}
+    for name in ("starts_at", "doors_at"):
+        known[name] = known[name] and datetime.fromisoformat(known[name])
+    return Concert(**known)
