@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from services.contracts import OrderCreated
 from services.defaults.errors import Conflict, Invalid, Unavailable
 from services.ordering.domain import Wanted
+from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.keyed import Answer
 from services.ordering.service.place import Placement, place_order
@@ -18,7 +20,9 @@ from tests.ordering.flows import (
     TOTAL,
     TWO,
     events,
+    pay,
     place,
+    recover,
 )
 from tests.ordering.support import (
     BUYER,
@@ -113,9 +117,40 @@ async def test_numbers_that_are_taken_are_tried_again(deps: Deps) -> None:
 
 
 async def test_a_forgotten_key_still_finds_its_order(deps: Deps) -> None:
-    first = await place(deps, "old")
-    await deps.db.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    patient = replace(deps, policy=lambda: replace(deps.policy(), key_lease_s=30))
+    first = await place(patient, "old")
+    await forget_keys(deps)
+    for _ in range(2):
+        again = await place(patient, "old")
+        assert again.replayed
+        assert again.document == first.document
+
+
+async def test_a_forgotten_key_takes_no_tickets_for_an_order_that_has_ended(deps: Deps, catalog: FakeCatalog) -> None:
+    patient = replace(deps, policy=lambda: replace(deps.policy(), key_lease_s=30))
+    order_id = UUID((await place(patient, "old")).document["id"])
+    await cancel_order(deps, BUYER.id, order_id)
+    await forget_keys(deps)
+    for _ in range(2):
+        again = await place(patient, "old")
+        assert (again.replayed, again.document["status"]) == (True, "CANCELLED")
+        await recover(deps)
+        assert catalog.stock == {SEATED: 10, STANDING: 10}
+
+
+async def test_a_forgotten_key_keeps_no_ticket_s_code(deps: Deps) -> None:
+    """Or it would answer with it after the cancellation, too."""
+    order_id = UUID((await place(deps, "old")).document["id"])
+    await pay(deps, order_id)
+    await forget_keys(deps)
+    assert all(ticket["code"] for ticket in (await place(deps, "old")).document["tickets"])
+    await cancel_order(deps, BUYER.id, order_id)
+    assert [ticket["code"] for ticket in (await place(deps, "old")).document["tickets"]] == [None, None]
+
+
+async def forget_keys(deps: Deps) -> None:
+    """As a day later."""
+    await deps.db.execute(
+        "UPDATE idempotency_keys SET created_at = now() - interval '25 hours', leased_until = now() - interval '1 hour'"
+    )
     await prune(deps)
-    again = await place(deps, "old")
-    assert again.replayed
-    assert again.document["id"] == first.document["id"]

@@ -19,6 +19,7 @@ from services.ordering.domain import (
     Buyer,
     Hold,
     Order,
+    Status,
     Wanted,
     fingerprint,
     holds_what_was_wanted,
@@ -92,7 +93,7 @@ async def _record(deps: Deps, buyer: Buyer, wanted: Claim, new_id: UUID, hold: H
             document = order_document(order)
             await keys.complete_key(deps.db, buyer.id, OPERATION, wanted.key, Stored(201, document))
     except IntegrityError:
-        return await _existing(deps, new_id)
+        return await _existing(deps, wanted, new_id)
     except Exception:
         await _give_back(deps, new_id)
         raise
@@ -114,11 +115,15 @@ async def _insert(deps: Deps, buyer: Buyer, new_id: UUID, hold: Hold) -> Order:
     return new_order(new_id, number, buyer, hold, now=created_at, expires=expires_at)
 
 
-async def _existing(deps: Deps, new_id: UUID) -> Answer:
+async def _existing(deps: Deps, wanted: Claim, new_id: UUID) -> Answer:
     """The order is there already: its key was forgotten after a day, or two requests outlived a lease."""
     order = await orders.select_order(deps.db, new_id)
     if order is None:
         raise Conflict("This order cannot be recorded. Place a new order.")
+    if order.status is Status.CANCELLED:
+        await orders.schedule_release(deps.db, new_id)  # what we have just held is for nobody
+    # Not kept as the key's answer: a paid order's has codes, which it must not show once it is cancelled.
+    await keys.release_key(deps.db, wanted)
     return Answer(order_document(order), replayed=True)
 
 
