@@ -194,9 +194,6 @@ class Payment:
     state: PaymentState
     amount_minor: int
     currency: str
-    card_brand: str
-    card_last4: str
-    decline_code: str | None = None
 
 
 def order_id(user_id: str, key: str) -> UUID:

@@ -58,7 +58,7 @@ def pending() -> Order:
 
 
 def attempt(state: PaymentState) -> Payment:
-    return Payment(uuid4(), UUID(int=1), "k", state, 19_250, "EUR", "visa", "4242")
+    return Payment(uuid4(), UUID(int=1), "k", state, 19_250, "EUR")
 
 
 class Life(RuleBasedStateMachine):

@@ -26,7 +26,7 @@ STALL_S, LATE_S, TIMEOUT_S = 30.0, 1.0, 0.3
 
 
 def payment() -> Payment:
-    return Payment(uuid4(), uuid4(), "key", PaymentState.STARTED, 5_000, "EUR", "visa", "4242")
+    return Payment(uuid4(), uuid4(), "key", PaymentState.STARTED, 5_000, "EUR")
 
 
 @contextmanager

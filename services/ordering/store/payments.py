@@ -152,7 +152,4 @@ def _payment(row: dict[str, Any]) -> Payment:
         state=PaymentState(row["state"]),
         amount_minor=row["amount_minor"],
         currency=row["currency"],
-        card_brand=row["card_brand"],
-        card_last4=row["card_last4"],
-        decline_code=row["decline_code"],
     )
