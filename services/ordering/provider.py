@@ -11,6 +11,7 @@ from services.ordering.cards import Card
 from services.ordering.domain import Charge, ChargeAnswer, Payment
 
 PING_TIMEOUT_S: Final = 0.9  # within the second that a health check has
+AWAY: Final = "The payment provider cannot be reached right now."
 
 
 class PaymentProvider(Protocol):
@@ -49,7 +50,7 @@ class HttpPaymentProvider:
             "reference": reference,
         }
         # How long it takes depends on the card: a few slow ones must not cut off every other.
-        return await self._ask("POST", "/charges", json=body, idempotency_key=str(payment.id), may_be_slow=True)
+        return await self._post("/charges", key=str(payment.id), json=body, may_be_slow=True)
 
     async def look_up(self, payment_id: UUID) -> ChargeAnswer:
         try:
@@ -58,16 +59,20 @@ class HttpPaymentProvider:
             return ChargeAnswer(Charge.UNKNOWN)
 
     async def call_off(self, payment_id: UUID) -> ChargeAnswer:
-        path = f"/charges/{payment_id}/void"
-        return await self._ask("POST", path, idempotency_key=f"void-{payment_id}")
+        return await self._post(f"/charges/{payment_id}/void", key=f"void-{payment_id}")
 
     async def refund(self, payment_id: UUID) -> ChargeAnswer:
-        path = f"/charges/{payment_id}/refund"
-        return await self._ask("POST", path, idempotency_key=f"refund-{payment_id}")
+        return await self._post(f"/charges/{payment_id}/refund", key=f"refund-{payment_id}")
 
     async def ping(self) -> None:
         """Raises Unavailable unless the provider is alive."""
         await self._client.request("GET", "/alive", timeout_s=PING_TIMEOUT_S)
+
+    async def _post(self, path: str, *, key: str, **options: Any) -> ChargeAnswer:
+        try:
+            return await self._ask("POST", path, idempotency_key=key, **options)
+        except NotFound as error:  # no such address: that says nothing of the charge
+            raise Unavailable(AWAY) from error
 
     async def _ask(self, method: str, path: str, **options: Any) -> ChargeAnswer:
         try:
@@ -76,7 +81,7 @@ class HttpPaymentProvider:
             raise
         except AppError as error:
             # Whatever it refuses, it is not the buyer's fault: to them the provider is away.
-            raise Unavailable("The payment provider cannot be reached right now.") from error
+            raise Unavailable(AWAY) from error
         return _read(answer.body)
 
 

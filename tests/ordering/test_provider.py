@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 
 from services.apphost.ports import free_ports
 from services.defaults.attempts import DEFAULT_POLICY, Policy
@@ -19,6 +20,7 @@ from services.defaults.errors import Unavailable
 from services.defaults.resilience import HttpClient, open_http_client
 from services.ordering.domain import Charge, ChargeAnswer, Payment, PaymentState
 from services.ordering.provider import HttpPaymentProvider
+from tests.defaults.loopback import serving
 from tests.ordering.support import DECLINED, GOOD, LATE, POOR, card
 
 API_KEY = "an API key of the tests, 32 bytes or more"
@@ -135,6 +137,22 @@ async def test_a_provider_that_does_not_know_us_is_away_to_the_buyer(client: Htt
     stranger = HttpPaymentProvider(client, "some other key that is long enough", timeout_s=5)
     with pytest.raises(Unavailable):
         await stranger.charge(payment(), card(), "K7QF-2M9X")
+
+
+async def test_a_provider_without_these_addresses_is_away_to_the_buyer() -> None:
+    async def nothing_here(_request: web.Request) -> web.Response:
+        return web.Response(status=404)
+
+    async with serving(nothing_here) as endpoint:
+        discovery = StaticDiscovery({"payments": [endpoint]})
+        async with open_http_client("payments", discovery, Policy(retries=0)) as client:
+            provider, attempt = HttpPaymentProvider(client, API_KEY, timeout_s=5), payment()
+            with pytest.raises(Unavailable):
+                await provider.charge(attempt, card(), "K7QF-2M9X")
+            with pytest.raises(Unavailable):
+                await provider.call_off(attempt.id)
+            with pytest.raises(Unavailable):
+                await provider.refund(attempt.id)
 
 
 async def test_what_was_charged_outlives_the_provider(tmp_path: Path) -> None:
