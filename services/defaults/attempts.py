@@ -104,8 +104,8 @@ class Caller:
 
         `timeout_s` replaces the policy's total; the caller's own deadline shortens either. What is not
         `repeatable` is attempted again only while nothing has been sent. That what `may_be_slow` came to no end
-        in time is not held against the instance: it may be what it was asked. Raises the `AppError` of the last
-        attempt, `Unavailable` if no instance answered.
+        in time, or that the instance says so and when to ask again, is not held against it: it may be what it was
+        asked. Raises the `AppError` of the last attempt, `Unavailable` if no instance answered.
         """
         limit = _Limit(self._policy.total_s if timeout_s is None else timeout_s)
         rule = self._retry_rule(limit, repeatable=repeatable)
@@ -192,6 +192,10 @@ class Caller:
                 if attempt_s < patience_s / 2:
                     raise self._away() from error  # anyone may send a deadline: a short one proves nothing
                 raise AttemptFailed(self._away(), transient=True, lost=True, no_news=may_be_slow) from error
+            except AttemptFailed as failed:
+                asked_again = failed.error.status == 503 and failed.error.retry_after_s is not None
+                failed.no_news = may_be_slow and asked_again and not failed.lost
+                raise
 
         return timed
 

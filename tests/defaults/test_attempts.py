@@ -248,6 +248,16 @@ class TestBreaker:
                 await shop.request("POST", "/slow", may_be_slow=True)
         assert script.count == 7
 
+    async def test_what_may_be_slow_may_be_said_to_be(self) -> None:
+        """As ordering does of a card that the payment provider has not answered for."""
+        policy = replace(QUICK, retries=0, break_after=2)
+        slow, broken = problem(503, "UNAVAILABLE", Retry_After="2"), problem(503, "UNAVAILABLE")
+        async with scripted(slow, slow, slow, broken, broken, policy=policy) as (script, shop):
+            for _ in range(6):
+                with pytest.raises(Unavailable):
+                    await shop.request("POST", "/", may_be_slow=True)
+        assert script.count == 5
+
     async def test_what_may_be_slow_does_not_close_it_either(self) -> None:
         policy = replace(QUICK, retries=0, break_after=2)
         async with scripted(answer(500), hang, answer(500), policy=policy) as (script, shop):

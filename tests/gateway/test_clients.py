@@ -79,6 +79,7 @@ class FakeHttp:
         token: str | None = None,
         idempotency_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        may_be_slow: bool = False,
     ) -> HttpAnswer:
         sent = {
             "json": json,
@@ -86,6 +87,7 @@ class FakeHttp:
             "token": token,
             "idempotency_key": idempotency_key,
             "headers": headers,
+            "may_be_slow": may_be_slow,
         }
         self.requests.append((method, path, {name: value for name, value in sent.items() if value}))
         if isinstance(self.body, Exception):
@@ -216,7 +218,7 @@ async def test_placing_and_paying_carry_their_key() -> None:
     card = {"number": "4242", "expiry": "12/40", "cvc": "123"}
     await ordering.pay_order("at", ORDER_ID, card=card, idempotency_key="k2")
     placed = {"json": {"concertId": "c1", "lines": lines}, "token": "at", "idempotency_key": "k1"}
-    paid = {"json": {"card": card}, "token": "at", "idempotency_key": "k2"}
+    paid = {"json": {"card": card}, "token": "at", "idempotency_key": "k2", "may_be_slow": True}
     assert http.requests == [("POST", "/orders", placed), ("POST", f"/orders/{ORDER_ID}/payment", paid)]
 
 

@@ -22,6 +22,7 @@ class HttpCalls(Protocol):
         token: str | None = None,
         idempotency_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        may_be_slow: bool = False,
     ) -> HttpAnswer: ...
 
 
