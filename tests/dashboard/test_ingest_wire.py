@@ -102,6 +102,20 @@ def test_a_scope_of_very_many_empty_items_is_refused() -> None:
         list(groups(b"\x0a" + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + inner))
 
 
+@pytest.mark.parametrize("field", [b"\x18\x01", b"\x1d\0\0\0\0", b"\x19\0\0\0\0\0\0\0\0", b"\x1a\x00"])
+def test_very_many_fields_that_are_no_parts_are_refused_too(field: bytes) -> None:
+    with pytest.raises(TooLarge):
+        list(groups(field * (MAX_PARTS + 1)))
+
+
+def test_a_resource_in_pieces_is_refused_as_soon_as_it_is_too_large() -> None:
+    piece = b"\x0a\x80\x80\x20" + bytes(MAX_ITEM_BYTES // 2)
+    sent = piece * 3 + b"\x0b"  # malformed, but so far nobody reads
+    size = len(sent)
+    with pytest.raises(TooLarge):
+        list(groups(b"\x0a" + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + sent))
+
+
 def test_a_resource_larger_than_any_is_refused() -> None:
     request = spans(span(1))
     request.resource_spans[0].resource.CopyFrom(resource("x" * MAX_ITEM_BYTES))

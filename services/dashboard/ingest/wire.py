@@ -20,7 +20,7 @@ from services.dashboard.ingest.encodings import Malformed, TooLarge
 
 M = TypeVar("M", bound=Message)
 
-MAX_PARTS: Final = 100_000  # resources, scopes and items of one request
+MAX_PARTS: Final = 100_000  # resources, scopes and items of one request, and what else stands beside them
 MAX_ITEM_BYTES: Final = 1_048_576
 OWNER, PARTS = 1, 2  # the fields: a request's parts are its first, those of a resource and a scope their second
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
@@ -54,8 +54,7 @@ def groups(body: bytes) -> Iterator[Group]:
 
 def parse_part(kind: type[M], body: bytes) -> M:
     """Raises `Malformed`, and `TooLarge` for more than MAX_ITEM_BYTES."""
-    if len(body) > MAX_ITEM_BYTES:
-        raise TooLarge(f"At most {MAX_ITEM_BYTES} bytes a resource, scope or item.")
+    _check_size(len(body))
     try:
         return kind.FromString(body)
     except DecodeError as error:
@@ -71,26 +70,29 @@ class _Walk:
 
     def owned(self, place: Place) -> tuple[bytes, list[Place]]:
         """Whose the parts in this message are (several pieces are one, as Protobuf has it), and their places."""
-        owner = b""
+        pieces: list[bytes] = []
+        size = 0
         parts: list[Place] = []
         for number, (start, end) in self.fields(place):
             if number == OWNER:
-                owner += self._body[start:end]
+                size += end - start
+                _check_size(size)
+                pieces.append(self._body[start:end])
             elif number == PARTS:
                 parts.append((start, end))
-        return owner, parts
+        return b"".join(pieces), parts
 
     def fields(self, place: Place) -> Iterator[tuple[int, Place]]:
-        """Number and content of each field that has a length."""
+        """Number and content of each field that has a length; the others count, too, for they take as long."""
         at, end = place
         while at < end:
+            self._count()
             tag, at = self._varint(at, end)
             kind = tag & 7
             if kind == LENGTH:
                 length, at = self._varint(at, end)
                 if length > end - at:
                     raise _malformed()
-                self._count()
                 yield tag >> 3, (at, at + length)
                 at += length
             elif kind == VARINT:
@@ -116,7 +118,12 @@ class _Walk:
     def _count(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise TooLarge(f"At most {MAX_PARTS} resources, scopes and items in one request.")
+            raise TooLarge(f"At most {MAX_PARTS} resources, scopes, items and other fields in one request.")
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_ITEM_BYTES:
+        raise TooLarge(f"At most {MAX_ITEM_BYTES} bytes a resource, scope or item.")
 
 
 def _malformed() -> Malformed:
