@@ -25,7 +25,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.dashboard.ingest.logs import decode_logs
-from services.dashboard.ingest.mending import FUTURE_NS, MAX_ATTRIBUTES, MAX_VALUE_CHARS
+from services.dashboard.ingest.mending import FUTURE_NS, MAX_ATTRIBUTES, MAX_VALUE_CHARS, to_json
 from services.dashboard.ingest.metrics import decode_metrics
 from services.dashboard.ingest.sources import MAX_ROWS
 from services.dashboard.ingest.spans import decode_spans
@@ -55,6 +55,41 @@ def read_logs(request: Message) -> Batch:
 
 def read_metrics(request: Message) -> Batch:
     return decode_metrics(request.SerializeToString(), NOW_NS)
+
+
+@pytest.mark.parametrize("request_of", [spans, logs, metrics])
+def test_a_resource_of_many_scopes_is_written_out_once(request_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = request_of()
+    (sent,) = getattr(request, request.DESCRIPTOR.fields[0].name)
+    sent.resource.attributes.extend(pairs(text="x" * MAX_VALUE_CHARS))
+    scopes = getattr(sent, sent.DESCRIPTOR.fields_by_number[2].name)
+    scopes.extend([scopes[0]] * 100)
+    written: list[str] = []
+
+    def noted(value: Any) -> str:
+        written.append(to_json(value))
+        return written[-1]
+
+    monkeypatch.setattr("services.dashboard.ingest.sources.to_json", noted)
+    {spans: read_spans, logs: read_logs, metrics: read_metrics}[request_of](request)
+    assert sum(len(text) for text in written) < 10 * MAX_VALUE_CHARS
+
+
+def test_resources_and_scopes_are_told_apart() -> None:
+    request = spans(span(1))
+    scopes = request.resource_spans[0].scope_spans
+    scopes.add(spans=[span(2)]).scope.name = "more tests"
+    request.resource_spans.append(spans(span(3), service="catalog").resource_spans[0])
+    request.resource_spans.append(spans(span(4)).resource_spans[0])
+    batch = read_spans(request)
+    found = [batch.sources[row.source] for row in batch.spans]
+    assert [(source.service, source.scope) for source in found] == [
+        ("ordering", "tests"),
+        ("ordering", "more tests"),
+        ("catalog", "tests"),
+        ("ordering", "tests"),
+    ]
+    assert len(batch.sources) == 3
 
 
 def test_a_span_keeps_all_that_it_says() -> None:

@@ -57,9 +57,10 @@ def decode_metrics(body: bytes, now_ns: int) -> Batch:
     Raises `Malformed` and `TooLarge`.
     """
     mender = Mender(now_ns)
+    sources = Sources(mender)
     reading = _Reading(mender)
     for group in groups(body):
-        source = Sources(mender).row(group)
+        source = sources.row(group)
         for metric in reading.tally.parsed(Metric, group.items):
             reading.add(metric, source)
     tally = reading.tally

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from google.protobuf.message import Message
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from services.dashboard.ingest.mending import MAX_NAME_CHARS, Mender, to_json
 from services.dashboard.ingest.wire import MAX_ITEM_BYTES, Group, parse_part
@@ -23,35 +24,48 @@ M = TypeVar("M", bound=Message)
 
 
 class Sources:
-    """The sources of one batch, by digest."""
+    """The sources of one batch, by digest. What a resource says is written out once for all of its scopes: it may be
+    half a megabyte, and they tens of thousands.
+    """
 
     def __init__(self, mender: Mender) -> None:
         self.rows: dict[bytes, SourceRow] = {}
         self._mender = mender
+        self._resource: Resource | None = None
 
     def add(self, group: Group) -> tuple[bytes, str]:
         """The digest of a group's source, and the name of its service."""
         row = self.row(group)
-        key = digest(*row)
+        key = digest(self._resource_key, row.scope, row.scope_version)
         if group.items:
             self.rows[key] = row
         return key, row.service
 
     def row(self, group: Group) -> SourceRow:
         """The source as it is kept."""
-        attributes = self._mender.attributes(group.resource.attributes)
+        if group.resource is not self._resource:
+            self._read(group.resource)
+        return self._row._replace(
+            scope=self._mender.text(group.scope.name, MAX_NAME_CHARS),
+            scope_version=self._mender.text(group.scope.version, MAX_NAME_CHARS),
+        )
+
+    def _read(self, resource: Resource) -> None:
+        attributes = self._mender.attributes(resource.attributes)
 
         def named(key: str) -> str:
             return self._mender.text(str(attributes.get(key) or ""), MAX_NAME_CHARS)
 
-        return SourceRow(
+        self._resource = resource
+        self._row = SourceRow(
             service=named("service.name") or UNKNOWN,
             instance=named("service.instance.id"),
             version=named("service.version"),
             resource=to_json(attributes),
-            scope=self._mender.text(group.scope.name, MAX_NAME_CHARS),
-            scope_version=self._mender.text(group.scope.version, MAX_NAME_CHARS),
+            scope="",
+            scope_version="",
         )
+        self._resource_key = digest(self._row.resource).hex()
 
 
 class Tally:
