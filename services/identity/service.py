@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
@@ -82,14 +81,28 @@ class IdentityService:
         return self._session(user, token)
 
     async def log_in(self, *, email: str, password: str, origin: Origin) -> Session:
-        """Raises `Unauthorized`, the same for a wrong password as for no such account, or `RateLimited`."""
-        normal_email = domain.normalise_email(email) or ""
-        async with self._counted_attempt(normal_email, origin):
-            user = await self._check_password(normal_email, domain.normalise_password(password))
+        """Raises `Unauthorized`, the same for a wrong password as for no such account, or `RateLimited`.
+
+        Guesses are looked at before they count, so that only wrong ones do; and whoever is ahead of the pace by then
+        is not told whether this one was. So in parallel, too, no more than the limit are answered.
+        """
+        normal_email, normal_password = domain.normalise_email(email) or "", domain.normalise_password(password)
+        paces = _paces(normal_email, origin, self.policy())
+        for key, pace in paces.items():
+            _admit(key, await self.store.select_wait(key, pace))
+        found = await self.store.select_credentials(normal_email)
+        verdict = await self.hasher.verify(found.password_hash if found else None, normal_password)
+        for key, pace in paces.items():
+            _admit(key, await self.store.take_attempt(key, pace, wrong=not verdict.matches))
+        if found is None or not verdict.matches:
+            _refused.add(1, {"reason": "credentials"})
+            raise Unauthorized("E-mail or password is wrong.")
+        if verdict.outdated:
+            await self._strengthen(found, normal_password)
         _logins.add(1)
         token = self.new_token()
-        await self.store.insert_family(user.id, _family(token, origin))
-        return self._session(user, token)
+        await self.store.insert_family(found.user.id, _family(token, origin))
+        return self._session(found.user, token)
 
     async def refresh(self, token: str, origin: Origin) -> Session:
         """Trades a refresh token for a new session. Raises `Unauthorized`; a replay ends the whole login."""
@@ -116,48 +129,10 @@ class IdentityService:
             raise Unauthorized("This account is no longer there. Log in again.")
         return user
 
-    async def _check_password(self, email: str, password: str) -> User:
-        found = await self.store.select_credentials(email)
-        verdict = await self.hasher.verify(found.password_hash if found else None, password)
-        if found is None or not verdict.matches:
-            _refused.add(1, {"reason": "credentials"})
-            raise Unauthorized("E-mail or password is wrong.")
-        if verdict.outdated:
-            await self._strengthen(found, password)
-        return found.user
-
     async def _strengthen(self, found: Credentials, password: str) -> None:
         stronger = await self.hasher.hash(password)
         await self.store.update_password_hash(found.user.id, old=found.password_hash, new=stronger)
         logger.info("password hash renewed", extra={"user_id": str(found.user.id)})
-
-    @asynccontextmanager
-    async def _counted_attempt(self, email: str, origin: Origin) -> AsyncIterator[None]:
-        """Counts an attempt while it runs, and for good where the password turns out wrong.
-
-        Counting first makes guesses in parallel all count; only wrong ones may lock anyone out.
-        """
-        account_key, address_key = _throttle_keys(email, origin)
-        policy = self.policy()  # an attempt goes back into the window that it was taken from
-        await self._take_attempt(address_key, policy.per_address)
-        await self._take_attempt(account_key, policy.per_account)
-        wrong = False
-        try:
-            yield
-        except Unauthorized:
-            wrong = True
-            raise
-        finally:
-            if not wrong:
-                await self.store.return_attempt(address_key, policy.per_address)
-                await self.store.return_attempt(account_key, policy.per_account)
-
-    async def _take_attempt(self, key: str, pace: Pace) -> None:
-        wait_s = await self.store.take_attempt(key, pace)
-        if wait_s:
-            _refused.add(1, {"reason": "rate_limited"})
-            logger.warning("login attempts limited", extra={"throttle": key})
-            raise RateLimited("Too many attempts to log in. Try again later.", retry_after_s=wait_s)
 
     async def _refuse(self, token_hash: str, origin: Origin) -> NoReturn:
         state = await self.store.select_token_state(token_hash)
@@ -183,7 +158,18 @@ def _family(token: str, origin: Origin) -> NewFamily:
     return NewFamily(uuid4(), domain.token_digest(token), origin)
 
 
-def _throttle_keys(email: str, origin: Origin) -> tuple[str, str]:
+def _paces(email: str, origin: Origin, policy: Policy) -> dict[str, Pace]:
     """Under which keys an attempt counts. The account's is a digest: people type passwords there, too."""
     account = hashlib.sha256(email.encode()).hexdigest()
-    return f"account:{account}", f"address:{domain.address_key(origin.address)}"
+    return {
+        f"address:{domain.address_key(origin.address)}": policy.per_address,
+        f"account:{account}": policy.per_account,
+    }
+
+
+def _admit(key: str, wait_s: float) -> None:
+    """Raises `RateLimited` where there is a time to wait."""
+    if wait_s:
+        _refused.add(1, {"reason": "rate_limited"})
+        logger.warning("login attempts limited", extra={"throttle": key})
+        raise RateLimited("Too many attempts to log in. Try again later.", retry_after_s=wait_s)

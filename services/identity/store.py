@@ -48,6 +48,10 @@ class Pace:
     def step_s(self) -> float:
         return self.period_s / self.limit
 
+    @property
+    def burst_s(self) -> float:
+        return self.period_s - self.step_s
+
 
 _INSERT_USER = """
 INSERT INTO users (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, now())
@@ -100,12 +104,13 @@ RETURNING family.user_id
 """
 
 # The generic cell rate algorithm (ITU-T I.371) in one upsert: exact under concurrency, over any number of
-# instances, by one clock. No row comes back where the attempt is ahead of the pace.
+# instances, by one clock. No row comes back where the attempt is ahead of the pace. With a step of 0 it counts
+# nothing, and is refused alike. The clock is read once the row is locked: `now()` may be older than what is in it.
 _TAKE_ATTEMPT = """
 INSERT INTO login_throttles AS throttle (key, arrival_at) VALUES ($1, now() + make_interval(secs => $2))
 ON CONFLICT (key) DO UPDATE
 SET arrival_at = greatest(throttle.arrival_at, now()) + make_interval(secs => $2)
-WHERE throttle.arrival_at <= now() + make_interval(secs => $3)
+WHERE throttle.arrival_at <= clock_timestamp() + make_interval(secs => $3)
 RETURNING key
 """
 
@@ -188,21 +193,20 @@ class Store:
         )
         return row["user_id"] if row else None
 
-    async def take_attempt(self, key: str, pace: Pace) -> float:
-        """Counts one attempt. 0 if it is within the pace; else it was not counted: seconds to wait."""
-        burst_s = pace.period_s - pace.step_s
-        if await self._database.fetch_one(_TAKE_ATTEMPT, key, pace.step_s, burst_s):
-            return 0.0
+    async def select_wait(self, key: str, pace: Pace) -> float:
+        """Seconds until an attempt is within the pace; 0 if it is now."""
         row = await self._database.fetch_one(_SELECT_WAIT, key)
-        return max(1.0, row["ahead_s"] - burst_s) if row else 1.0
+        return max(0.0, row["ahead_s"] - pace.burst_s) if row else 0.0
 
-    async def return_attempt(self, key: str, pace: Pace) -> None:
-        """Takes one counted attempt back: it turned out to be the owner's."""
-        await self._database.execute(
-            "UPDATE login_throttles SET arrival_at = arrival_at - make_interval(secs => $2) WHERE key = $1",
-            key,
-            pace.step_s,
-        )
+    async def take_attempt(self, key: str, pace: Pace, *, wrong: bool) -> float:
+        """0 if an attempt is within the pace: a wrong one counts. Else it was not counted: seconds to wait.
+
+        A right one goes the same way, so that nobody can tell the two apart by the time that a refusal takes.
+        """
+        step_s = pace.step_s if wrong else 0.0
+        if await self._database.fetch_one(_TAKE_ATTEMPT, key, step_s, pace.burst_s):
+            return 0.0
+        return max(1.0, await self.select_wait(key, pace))
 
     async def prune(self, *, older_than_s: float) -> int:
         """Deletes idle throttles, and logins that expired over `older_than_s` seconds ago; how many rows."""

@@ -15,7 +15,7 @@ from services.defaults.auth import TokenVerifier
 from services.defaults.database import Database
 from services.defaults.errors import Conflict, Invalid, RateLimited, Unauthorized, Unavailable
 from services.identity.domain import Origin
-from services.identity.passwords import PasswordHasher
+from services.identity.passwords import PasswordHasher, Verdict
 from services.identity.pruning import Pruner
 from services.identity.seed import DEMO_EMAIL, DEMO_PASSWORD, seed_demo_buyer
 from services.identity.service import IdentityService, Session
@@ -105,6 +105,43 @@ async def test_guesses_in_parallel_all_count(service: IdentityService) -> None:
     await register(service)
     errors = await asyncio.gather(*(guess(service) for _ in range(20)))
     assert sum(isinstance(error, Unauthorized) for error in errors) == 5
+
+
+async def test_right_passwords_in_parallel_are_no_guesses(service: IdentityService) -> None:
+    await register(service)
+    elsewhere = [Origin(f"192.0.2.{i}", "browser") for i in range(15)]
+    logins = [service.log_in(email=EMAIL, password=PASSWORD, origin=origin) for origin in [HOME] * 25 + elsewhere]
+    assert len(await asyncio.gather(*logins)) == 40
+    assert isinstance(await guess(service), Unauthorized)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "a wrong password"])
+async def test_what_is_looked_at_when_the_limit_is_reached_is_not_told_right_or_wrong(
+    service: IdentityService, password: str
+) -> None:
+    await register(service)
+    begun, may_end, verify = asyncio.Event(), asyncio.Event(), PasswordHasher.verify
+
+    async def slow(hasher: PasswordHasher, stored: str | None, guessed: str) -> Verdict:
+        verdict = await verify(hasher, stored, guessed)
+        begun.set()
+        await may_end.wait()
+        return verdict
+
+    with patch.object(PasswordHasher, "verify", slow):
+        late = asyncio.create_task(service.log_in(email=EMAIL, password=password, origin=ELSEWHERE))
+        await asyncio.wait_for(begun.wait(), 10)
+    for _ in range(5):
+        assert isinstance(await guess(service), Unauthorized)
+    may_end.set()
+    with pytest.raises(RateLimited):
+        await late
+
+
+async def test_what_a_limited_account_refuses_counts_against_no_address(service: IdentityService) -> None:
+    errors = [await guess(service) for _ in range(25)]
+    assert [type(error) for error in errors] == [Unauthorized] * 5 + [RateLimited] * 20
+    assert isinstance(await guess(service, "user1@example.com"), Unauthorized)
 
 
 async def test_a_limited_account_refuses_even_the_right_password(service: IdentityService) -> None:

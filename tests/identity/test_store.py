@@ -176,35 +176,39 @@ async def test_a_revocation_leaves_the_other_logins_alone(store: Store) -> None:
     assert await store.rotate_token(laptop, a_digest()) == user
 
 
-async def test_exactly_the_limit_of_parallel_attempts_is_let_through(store: Store) -> None:
+async def test_exactly_the_limit_of_parallel_guesses_is_counted(store: Store) -> None:
     pace = Pace(limit=5, period_s=900)
-    waits = await asyncio.gather(*(store.take_attempt("account:x", pace) for _ in range(20)))
+    waits = await asyncio.gather(*(store.take_attempt("account:x", pace, wrong=True) for _ in range(20)))
     assert waits.count(0.0) == 5
     assert all(170 < wait <= 180 for wait in waits if wait)  # a fifth of the period, less what has passed
+    assert 170 < await store.select_wait("account:x", pace) <= 180
 
 
-async def test_attempts_are_counted_apart_and_may_be_given_back(store: Store) -> None:
+async def test_guesses_are_counted_apart_and_right_attempts_not_at_all(store: Store) -> None:
     pace = Pace(limit=1, period_s=60)
-    assert await store.take_attempt("account:x", pace) == 0
-    assert await store.take_attempt("account:y", pace) == 0
-    assert await store.take_attempt("account:x", pace) > 0
-    await store.return_attempt("account:x", pace)
-    assert await store.take_attempt("account:x", pace) == 0
+    assert await store.select_wait("account:x", pace) == 0
+    right = [store.take_attempt("account:x", pace, wrong=False) for _ in range(50)]
+    assert await asyncio.gather(*right) == [0] * 50
+    assert await store.select_wait("account:x", pace) == 0
+    for key in ("account:x", "account:y"):
+        assert await store.take_attempt(key, pace, wrong=True) == 0
+    for wrong in (True, False):
+        assert await store.take_attempt("account:x", pace, wrong=wrong) > 0
 
 
 async def test_the_pace_recovers_with_time(store: Store, database: Database) -> None:
     pace = Pace(limit=2, period_s=60)
-    assert [await store.take_attempt("k", pace) > 0 for _ in range(3)] == [False, False, True]
+    assert [await store.take_attempt("k", pace, wrong=True) > 0 for _ in range(3)] == [False, False, True]
     await database.execute("UPDATE login_throttles SET arrival_at = arrival_at - interval '30 seconds'")
-    assert [await store.take_attempt("k", pace) > 0 for _ in range(2)] == [False, True]
+    assert [await store.take_attempt("k", pace, wrong=True) > 0 for _ in range(2)] == [False, True]
 
 
 async def test_pruning_deletes_what_expired_long_ago_and_nothing_else(store: Store, database: Database) -> None:
     old, _ = await log_in(store)
-    await store.take_attempt("idle", Pace(1, 0.001))
+    await store.take_attempt("idle", Pace(1, 0.001), wrong=True)
     await age(database, 2 * 86_400)
     _, fresh = await log_in(store, a_user("bob@example.com"))
-    await store.take_attempt("busy", Pace(1, 900))
+    await store.take_attempt("busy", Pace(1, 900), wrong=True)
     assert await store.prune(older_than_s=3 * 86_400) == 1  # only the idle throttle
     assert await store.prune(older_than_s=3600) == 1  # the old login; its token goes with it
     assert await store.select_token_state(fresh) is not None
