@@ -6,17 +6,19 @@ import asyncio
 import logging
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from services.dashboard.store import Store, open_store, pruning
 from services.dashboard.store.batches import Batch, LogRow, SeriesRow, SourceRow
-from services.dashboard.store.inserts import MAX_SERIES, Inserts
+from services.dashboard.store.inserts import FORGET_AT_ONCE, MAX_SERIES, SILENT_NS, Inserts
 from services.dashboard.store.pruning import STEP_ROWS, Limits
 from services.dashboard.store.rows import LogQuery, TraceQuery
-from services.dashboard.store.schema import APPLICATION_ID, VERSION, open_writer
+from services.dashboard.store.schema import APPLICATION_ID, VERSION, open_reader, open_writer
 from services.defaults.errors import NotFound, Unavailable
 from services.defaults.settings import SettingsError
 from tests.dashboard.conftest import ROOMY, running_store
@@ -273,15 +275,41 @@ async def test_a_writer_that_is_cancelled_lets_its_senders_go(
         may_end.set()
 
 
-async def test_ever_new_series_are_rejected_when_there_are_enough(store: Store) -> None:
-    names = [f"made.up.{number}" for number in range(MAX_SERIES)]
-    series = {name.encode(): SeriesRow(name, "gauge", "", "", False, True, "s", "i", "{}") for name in names}
-    await store.writer.submit(Batch(series=series), "points")
-    late = metrics()
-    late.resource_metrics[0].scope_metrics[0].metrics.add(name="late").gauge.data_points.add(as_int=1)
-    await keep(store, late)
+def gauges(*names: str) -> ExportMetricsServiceRequest:
+    sent = metrics()
+    for name in names:
+        sent.resource_metrics[0].scope_metrics[0].metrics.add(name=name).gauge.data_points.add(as_int=1)
+    return sent
+
+
+def made_up(count: int) -> Batch:
+    names = [f"made.up.{number}" for number in range(count)]
+    return Batch(
+        series={name.encode(): SeriesRow(name, "gauge", "", "", False, True, "s", "i", "{}") for name in names}
+    )
+
+
+async def test_ever_new_series_are_rejected_when_there_are_enough(store: Store, clock: Clock) -> None:
+    await store.writer.submit(made_up(MAX_SERIES), "points")
+    for _ in range(2):
+        await keep(store, gauges("late"), now_ns=clock.now_ns)
+        clock.now_ns += SILENT_NS
     stats = await store.stats()
-    assert (stats.series, stats.points.rows, stats.points.rejected) == (MAX_SERIES, 0, 1)
+    assert (stats.series, stats.points.rows, stats.points.rejected) == (MAX_SERIES, 0, 2)
+
+
+async def test_series_that_fell_silent_make_room_for_new_ones(store: Store, store_path: Path, clock: Clock) -> None:
+    await keep(store, gauges("silent"), gauges("goes on"))
+    await store.writer.submit(made_up(MAX_SERIES - 2), "points")
+    clock.now_ns += SILENT_NS + SECOND_NS
+    await keep(store, gauges("goes on", "new"), now_ns=clock.now_ns)
+    stats = await store.stats()
+    assert (stats.series, stats.points.rejected) == (MAX_SERIES - FORGET_AT_ONCE + 1, 0)
+    with pytest.raises(NotFound):
+        await store.label_values("silent")
+    with closing(open_reader(store_path)) as connection:
+        points = connection.execute("SELECT name, time_ns FROM points LEFT JOIN series ON series.id = series_id")
+        assert points.fetchall() == [("goes on", NOW_NS), ("goes on", clock.now_ns), ("new", clock.now_ns)]
 
 
 async def test_a_search_that_takes_too_long_is_given_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

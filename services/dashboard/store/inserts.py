@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from services.dashboard.store.batches import Batch, PointRow, SpanRow
@@ -11,6 +11,9 @@ from services.dashboard.store.registry import series_registry, source_registry
 
 MAX_SOURCES: Final = 5_000
 MAX_SERIES: Final = 20_000
+SILENT_NS: Final = 900_000_000_000  # whatever lives sends its series more often than that
+LOOK_NS: Final = 1_000_000_000  # between two looks for silent ones where there were none
+FORGET_AT_ONCE: Final = 1_000  # silent series, and their points: few enough to go unnoticed
 # A value that stays the same is written again only after so long: most series stand still most of the time.
 STILL_NS: Final = 300_000_000_000
 
@@ -55,6 +58,7 @@ class Inserts:
         self.sources = source_registry(connection, MAX_SOURCES)
         self.series = series_registry(connection, MAX_SERIES)
         self._last: dict[int, PointRow] = {}
+        self._looked_ns = 0
 
     def reload(self) -> None:
         """Forgets what a transaction that came to nothing had written."""
@@ -89,6 +93,8 @@ class Inserts:
 
     def _insert_points(self, batch: Batch, now_ns: int) -> int:
         """How many points have found their place, those included that say nothing new."""
+        if self.series.lacks_room(batch.series):
+            self._forget_silent(batch.series, now_ns)
         numbers = self.series.numbers(batch.series, now_ns)
         rows = [(numbers[row.series], row) for row in batch.points if row.series in numbers]
         telling = (
@@ -96,6 +102,19 @@ class Inserts:
         )
         self._connection.executemany(_INSERT_POINT, telling)
         return len(rows)
+
+    def _forget_silent(self, wanted: Collection[bytes], now_ns: int) -> None:
+        """Makes room for new series: each start of a process brings its own, and the dead must not keep them out."""
+        if 0 <= now_ns - self._looked_ns < LOOK_NS:  # in vain, and looking takes a while
+            return
+        silent = self.series.unused(now_ns - SILENT_NS, FORGET_AT_ONCE, wanted)
+        if not silent:
+            self._looked_ns = now_ns
+            return
+        self._connection.executemany("DELETE FROM points WHERE series_id = ?", ((number,) for number in silent))
+        self.series.delete(silent)
+        for number in silent:  # which may be given again
+            self._last.pop(number, None)
 
     def _tells(self, number: int, row: PointRow, repeatable: bool) -> bool:
         """Whether the point says more than the one before; of differences each counts."""

@@ -61,7 +61,9 @@ def shrink(connection: sqlite3.Connection, limits: Limits) -> None:
 
 
 def rows(connection: sqlite3.Connection, kind: Kind) -> int:
-    """How many rows there are, within what failed insertions left out: counting them all would take long."""
+    """How many rows there are, within what failed insertions and forgotten series left out: counting them all would
+    take long.
+    """
     first, last = connection.execute(
         f"SELECT (SELECT min(id) FROM {kind.table}), (SELECT max(id) FROM {kind.table})"  # noqa: S608 # of constants
     ).fetchone()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from heapq import nsmallest
 from typing import Any, Final
 
 from services.dashboard.store.batches import SeriesRow, SourceRow
@@ -26,6 +27,7 @@ class Registry:
         self._insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 # of constants
         self._touch = f"UPDATE {table} SET used_ns = ? WHERE id = ?"  # noqa: S608 # of constants
         self._delete = f"DELETE FROM {table} WHERE used_ns < ?"  # noqa: S608 # of constants
+        self._delete_one = f"DELETE FROM {table} WHERE id = ?"  # noqa: S608 # of constants
         self.reload()
 
     def __len__(self) -> int:
@@ -50,6 +52,24 @@ class Registry:
         """Deletes what has not been used since `before_ns`."""
         if self._connection.execute(self._delete, (before_ns,)).rowcount:
             self.reload()
+
+    def lacks_room(self, wanted: Collection[bytes]) -> bool:
+        """Whether some of these are new, and would be left out."""
+        return len(self._known) + sum(digest not in self._known for digest in wanted) > self._max_rows
+
+    def unused(self, before_ns: int, most: int, spared: Collection[bytes]) -> list[int]:
+        """The numbers of the rows that have not been used since `before_ns`, those first that were used longest ago."""
+        rows = (
+            (used_ns, number)
+            for digest, (number, used_ns) in self._known.items()
+            if used_ns < before_ns and digest not in spared
+        )
+        return [number for _, number in nsmallest(most, rows)]
+
+    def delete(self, numbers: Collection[int]) -> None:
+        """Deletes these rows."""
+        self._connection.executemany(self._delete_one, ((number,) for number in numbers))
+        self.reload()
 
     def _number(self, digest: bytes, values: Sequence[Any], now_ns: int) -> int | None:
         known = self._known.get(digest)
