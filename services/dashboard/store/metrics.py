@@ -30,7 +30,6 @@ MAX_SLOTS: Final = 1_000
 MAX_LINES: Final = 30
 MAX_EXEMPLARS: Final = 200
 MAX_VALUES: Final = 200  # of one label, for choosing from
-OWN_LABELS: Final = ("service", "instance")
 # The last point of each slot, which for a cumulative series says all; for a level, what the slot's points come to.
 _LAST: Final = """
 SELECT series_id, {slot} AS slot, start_ns, value, counted, total, buckets, max(time_ns)
