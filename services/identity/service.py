@@ -86,11 +86,11 @@ class IdentityService:
         Guesses are looked at before they count, so that only wrong ones do; and whoever is ahead of the pace by then
         is not told whether this one was. So in parallel, too, no more than the limit are answered.
         """
-        normal_email, normal_password = domain.normalise_email(email) or "", domain.normalise_password(password)
-        paces = _paces(normal_email, origin, self.policy())
+        normal_email, normal_password = domain.normalise_email(email), domain.normalise_password(password)
+        paces = _paces(normal_email or email, origin, self.policy())
         for key, pace in paces.items():
             _admit(key, await self.store.select_wait(key, pace))
-        found = await self.store.select_credentials(normal_email)
+        found = await self.store.select_credentials(normal_email or "")
         verdict = await self.hasher.verify(found.password_hash if found else None, normal_password)
         for key, pace in paces.items():
             _admit(key, await self.store.take_attempt(key, pace, wrong=not verdict.matches))
@@ -159,7 +159,10 @@ def _family(token: str, origin: Origin) -> NewFamily:
 
 
 def _paces(email: str, origin: Origin, policy: Policy) -> dict[str, Pace]:
-    """Under which keys an attempt counts. The account's is a digest: people type passwords there, too."""
+    """Under which keys an attempt counts. The account's is a digest: people type passwords there, too.
+
+    `email` as it was typed where it is none: whoever mistypes theirs has nothing to do with others who do.
+    """
     account = hashlib.sha256(email.encode()).hexdigest()
     return {
         f"address:{domain.address_key(origin.address)}": policy.per_address,

@@ -158,6 +158,12 @@ async def test_guesses_from_one_address_are_limited_over_all_accounts(service: I
     assert isinstance(await guess(service, "user1@example.com", ELSEWHERE), Unauthorized)
 
 
+async def test_what_is_no_address_is_limited_each_by_itself(service: IdentityService) -> None:
+    errors = [await guess(service, "ann@example") for _ in range(6)]
+    assert [type(error) for error in errors] == [Unauthorized] * 5 + [RateLimited]
+    assert isinstance(await guess(service, "bob@example"), Unauthorized)
+
+
 async def test_right_logins_count_against_no_one(service: IdentityService) -> None:
     await register(service)
     for _ in range(8):
