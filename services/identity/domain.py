@@ -76,7 +76,6 @@ class TokenState:
     """
 
     revoked: bool
-    expired: bool
     spent_ago_s: float | None
     outlived: bool = False
 

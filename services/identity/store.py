@@ -87,7 +87,6 @@ SELECT users.id, users.email, users.name FROM spent JOIN users ON users.id = spe
 
 _SELECT_STATE = """
 SELECT family.revoked_at IS NOT NULL AS revoked,
-       least(token.expires_at, family.expires_at) <= now() AS expired,
        extract(epoch FROM now() - token.spent_at)::float8 AS spent_ago_s,
        EXISTS (SELECT FROM refresh_tokens AS later WHERE later.family_id = token.family_id
                AND later.created_at > token.created_at AND later.spent_at IS NOT NULL) AS outlived

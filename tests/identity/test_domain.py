@@ -168,14 +168,14 @@ def test_any_registration_is_accepted_or_refused_with_reasons(email: str, passwo
     ("state", "why"),
     [
         (None, Refusal.UNKNOWN),
-        (TokenState(revoked=True, expired=False, spent_ago_s=None), Refusal.REVOKED),
-        (TokenState(revoked=True, expired=True, spent_ago_s=3600), Refusal.REVOKED),
-        (TokenState(revoked=False, expired=False, spent_ago_s=0), Refusal.SUPERSEDED),
-        (TokenState(revoked=False, expired=False, spent_ago_s=10), Refusal.SUPERSEDED),
-        (TokenState(revoked=False, expired=False, spent_ago_s=10.1), Refusal.REPLAYED),
-        (TokenState(revoked=False, expired=False, spent_ago_s=1, outlived=True), Refusal.REPLAYED),
-        (TokenState(revoked=False, expired=True, spent_ago_s=3600), Refusal.REPLAYED),
-        (TokenState(revoked=False, expired=True, spent_ago_s=None), Refusal.EXPIRED),
+        (TokenState(revoked=True, spent_ago_s=None), Refusal.REVOKED),
+        (TokenState(revoked=True, spent_ago_s=3600), Refusal.REVOKED),
+        (TokenState(revoked=False, spent_ago_s=0), Refusal.SUPERSEDED),
+        (TokenState(revoked=False, spent_ago_s=10), Refusal.SUPERSEDED),
+        (TokenState(revoked=False, spent_ago_s=10.1), Refusal.REPLAYED),
+        (TokenState(revoked=False, spent_ago_s=1, outlived=True), Refusal.REPLAYED),
+        (TokenState(revoked=False, spent_ago_s=3600), Refusal.REPLAYED),
+        (TokenState(revoked=False, spent_ago_s=None), Refusal.EXPIRED),
     ],
 )
 def test_why_a_refresh_token_is_refused(state: TokenState | None, why: Refusal) -> None:
@@ -184,7 +184,7 @@ def test_why_a_refresh_token_is_refused(state: TokenState | None, why: Refusal) 
 
 @given(st.floats(min_value=0, max_value=1e9), st.floats(min_value=0, max_value=300))
 def test_a_late_twin_is_forgiven_within_the_leeway_only(spent_ago_s: float, leeway_s: float) -> None:
-    state = TokenState(revoked=False, expired=False, spent_ago_s=spent_ago_s)
+    state = TokenState(revoked=False, spent_ago_s=spent_ago_s)
     assert (domain.refusal(state, leeway_s=leeway_s) is Refusal.REPLAYED) == (spent_ago_s > leeway_s)
 
 
