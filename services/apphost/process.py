@@ -167,6 +167,15 @@ def descendants(pid: int) -> list[int]:
     return [*children, *(below for child in children for below in descendants(child))]
 
 
+def is_zombie(pid: int) -> bool:
+    """Whether it has ended, and stays only until its parent asks how: for ever, where that never asks."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"  # after the program's name, which may hold anything
+
+
 @contextlib.contextmanager
 def _prepared(command: Command) -> Iterator[tuple[list[str], tuple[int, ...]]]:
     _require(command.argv[0])

@@ -1,5 +1,9 @@
 """The real servers start, answer in their own protocol, keep strangers out, and stop."""
 
+import asyncio
+import os
+from pathlib import Path
+
 import aiohttp
 import aiormq
 import asyncpg
@@ -7,7 +11,25 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
-from tests.conftest import PostgresServer
+from services.apphost.lifetime import start_part
+from services.apphost.ports import free_ports
+from services.apphost.servers.postgres import postgres as postgres_part
+from tests.conftest import STOP_S, PostgresServer
+
+
+async def test_postgres_starts_while_nobody_has_taken_leave_of_the_killed_one(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    part = postgres_part(tmp_path, port, "password", durable=False)
+    killed = await start_part(part, print)
+    assert killed
+    killed.kill()
+    await asyncio.to_thread(os.waitid, os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # ended, and stays a zombie
+    try:
+        again = await start_part(part, print)
+        assert again
+        await again.stop(STOP_S)
+    finally:
+        await killed.wait()
 
 
 async def test_each_database_is_closed_to_the_others_role(postgres: PostgresServer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.apphost.checks import check_postgres
 from services.apphost.errors import ApphostError
 from services.apphost.parts import Part
-from services.apphost.process import FOLDER, Command, run_once
+from services.apphost.process import FOLDER, Command, is_zombie, run_once
 
 ACCOUNT = "postgres"  # the server refuses root; Debian's package makes this account
 SUPERUSER = "postgres"
@@ -89,6 +89,18 @@ def _prepare(folder: Path, password: str) -> None:
             f"The database in {cluster} was made by PostgreSQL {found}, and this machine has {ours}.",
             f"Install postgresql-{found}, or move {folder} away to start with a new one.",
         )
+    _disown_zombie(cluster / "postmaster.pid")
+
+
+def _disown_zombie(lock: Path) -> None:
+    """Let a start pass by the lock of a server that was killed, and whose parent has not taken leave of it yet.
+
+    Postgres takes any process of that number for a live server, except the parent of the one that starts. The rest
+    of the file stays: by it Postgres finds children of the killed server that still work on the cluster.
+    """
+    holder, *rest = lock.read_text().splitlines(keepends=True) if lock.exists() else [""]
+    if holder.strip().isdigit() and is_zombie(int(holder)):
+        lock.write_text("".join((f"{os.getpid()}\n", *rest)))
 
 
 def _initialise(folder: Path, password: str) -> None:
