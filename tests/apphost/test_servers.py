@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import signal
+import sys
+import time
 from pathlib import Path
 
 import aiohttp
@@ -13,8 +16,31 @@ from redis.exceptions import AuthenticationError
 
 from services.apphost.lifetime import start_part
 from services.apphost.ports import free_ports
+from services.apphost.process import Command, start
 from services.apphost.servers.postgres import postgres as postgres_part
-from tests.conftest import STOP_S, PostgresServer
+from tests.conftest import STOP_S, PostgresServer, running
+
+# Makes a cluster, as a first `make up` does.
+FIRST_START = """
+import sys
+from pathlib import Path
+from services.apphost.process import Command, start
+from services.apphost.servers.postgres import postgres
+postgres(Path(sys.argv[1]), 1, "password").prepare()
+"""
+
+
+def test_a_first_start_that_was_killed_leaves_no_half_a_cluster(tmp_path: Path) -> None:
+    command = Command(argv=[sys.executable, "-c", FIRST_START, str(tmp_path)], env=dict(os.environ))
+    killed = start(command, print)
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("*/PG_VERSION")) and time.monotonic() < deadline:  # among the first of what is written
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.join(STOP_S) == -signal.SIGKILL
+    (port,) = free_ports(1)
+    with running(postgres_part(tmp_path, port, "password", durable=False)):
+        assert not (tmp_path / "data.new").exists()
 
 
 async def test_postgres_starts_while_nobody_has_taken_leave_of_the_killed_one(tmp_path: Path) -> None:

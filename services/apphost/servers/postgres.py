@@ -13,6 +13,7 @@ from services.apphost.process import FOLDER, Command, is_zombie, run_once
 
 ACCOUNT = "postgres"  # the server refuses root; Debian's package makes this account
 SUPERUSER = "postgres"
+NEW = "data.new"  # a cluster while it is made
 
 # Small, for a laptop: a dozen pools of ten connections, and a working set of a few megabytes.
 TUNING = {
@@ -104,7 +105,10 @@ def _disown_zombie(lock: Path) -> None:
 
 
 def _initialise(folder: Path, password: str) -> None:
+    """Make the cluster beside its place, and move it there when it is whole: a kill leaves none, or all of it."""
     folder.mkdir(parents=True, exist_ok=True)
+    new = folder / NEW
+    shutil.rmtree(new, ignore_errors=True)  # of a start that was cut short
     secret = folder / "password"
     secret.write_text(password)
     secret.chmod(0o600)
@@ -113,10 +117,9 @@ def _initialise(folder: Path, password: str) -> None:
         shutil.chown(secret, ACCOUNT, ACCOUNT)
     try:
         run_once(_initdb(folder))
-    except BaseException:
-        shutil.rmtree(folder / "data", ignore_errors=True)  # half a cluster would look like a damaged one
-        raise
+        new.rename(folder / "data")
     finally:
+        shutil.rmtree(new, ignore_errors=True)  # it may be the last room on the disk
         secret.unlink()
 
 
@@ -124,7 +127,7 @@ def _initdb(folder: Path) -> Command:
     flags = f"--username={SUPERUSER} --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-instructions"
     return Command(
         argv=[
-            *(program("initdb"), "-D", f"{FOLDER}/data", f"--pwfile={FOLDER}/password"),
+            *(program("initdb"), "-D", f"{FOLDER}/{NEW}", f"--pwfile={FOLDER}/password"),
             *flags.split(),
         ],
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
