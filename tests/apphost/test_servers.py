@@ -18,6 +18,7 @@ from services.apphost.lifetime import start_part
 from services.apphost.ports import free_ports
 from services.apphost.process import Command, start
 from services.apphost.servers.postgres import postgres as postgres_part
+from services.apphost.servers.redis import redis
 from tests.conftest import STOP_S, PostgresServer, running
 
 # Makes a cluster, as a first `make up` does.
@@ -79,6 +80,13 @@ async def test_redis_wants_its_password(redis_url: str) -> None:
     with pytest.raises(AuthenticationError):
         await stranger.get("key")
     await stranger.aclose()
+
+
+def test_redis_keeps_its_data_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    folder = tmp_path / 'my "own" \\state'
+    with running(redis(folder, port, "password")):
+        assert (folder / "appendonlydir").is_dir()
 
 
 async def test_rabbitmq_delivers_and_knows_no_guest(rabbitmq_url: str) -> None:

@@ -20,7 +20,7 @@ def redis(folder: Path, port: int, password: str) -> Part:
             f"port {port}",
             "bind 127.0.0.1",
             f"requirepass {password}",
-            f"dir {folder}",
+            f"dir {_quoted(str(folder))}",
             "appendonly yes",
             "appendfsync everysec",
             'save ""',  # the append-only file is enough
@@ -48,3 +48,9 @@ def redis(folder: Path, port: int, password: str) -> Part:
         prepare=prepare,
         quiet=True,
     )
+
+
+def _quoted(text: str) -> str:
+    """One argument of a line in redis.conf, whatever is in it."""
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
