@@ -52,13 +52,14 @@ async def migrate() -> None:
 
 async def seed() -> None:
     settings = load(Settings, os.environ)
-    async with open_database(settings.database_url, MODELS) as db:
+    async with open_database(settings.database_url, MODELS, statement_timeout_s=None) as db:
         await add_demo_data(Stock(db), now=datetime.now(UTC), entropy=secrets.token_bytes)
 
 
 async def publish() -> None:
     """Puts the concert that standard input describes up for sale, and prints its ids."""
-    async with open_database(load(MigrationSettings, os.environ).database_url, MODELS) as db:
+    url = load(MigrationSettings, os.environ).database_url
+    async with open_database(url, MODELS, statement_timeout_s=None) as db:
         try:
             sys.stdout.write(await put_up_for_sale(Stock(db), sys.stdin.buffer.read()))
         except AppError as error:

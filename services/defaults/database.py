@@ -243,15 +243,18 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, models: str, *, pool_size: int = 10) -> AsyncIterator[Database]:
+async def open_database(
+    url: str, models: str, *, pool_size: int = 10, statement_timeout_s: float | None = STATEMENT_TIMEOUT_S
+) -> AsyncIterator[Database]:
     """The database at `url`, with the models of the module `models` (`services.identity.models`).
 
     Connects at the first statement, so a server that is away delays no start. At most `pool_size`
-    connections.
+    connections. With `statement_timeout_s=None` a statement takes as long as it takes: not for what serves people.
     """
+    config = tortoise_config(url, models, pool_size, statement_timeout_s)
     context = TortoiseContext()
     with context:
-        await context.init(config=tortoise_config(url, models, pool_size), _enable_global_fallback=True)
+        await context.init(config=config, _enable_global_fallback=True)
         try:
             yield Database(url, context, pool_size)
         finally:
@@ -280,14 +283,14 @@ async def migrate(url: str, models: str) -> None:
     """Brings the database to the newest migration; of several processes at once, one does it."""
     async with _advisory_lock(url, MIGRATION_LOCK):
         with TortoiseContext() as context:
-            config = tortoise_config(url, models)
             # Building an index takes as long as it takes.
-            config["connections"][CONNECTION]["credentials"] |= {"command_timeout": None}
-            await tortoise_migrate(config=config)
+            await tortoise_migrate(config=tortoise_config(url, models, statement_timeout_s=None))
             await context.close_connections()
 
 
-def tortoise_config(url: str, models: str, pool_size: int = 2) -> dict[str, Any]:
+def tortoise_config(
+    url: str, models: str, pool_size: int = 2, statement_timeout_s: float | None = STATEMENT_TIMEOUT_S
+) -> dict[str, Any]:
     """Tortoise's configuration of the service that `models` belongs to; also for `python -m tortoise`."""
     package = models.rpartition(".")[0]
     label = package.rpartition(".")[2]
@@ -296,7 +299,7 @@ def tortoise_config(url: str, models: str, pool_size: int = 2) -> dict[str, Any]
         "minsize": 1,
         "maxsize": pool_size,
         "timeout": CONNECT_TIMEOUT_S,
-        "command_timeout": STATEMENT_TIMEOUT_S,
+        "command_timeout": statement_timeout_s,
         "application_name": f"ticketflow-{label}",
         "max_inactive_connection_lifetime": 60.0,
         "reset": _keep_session,

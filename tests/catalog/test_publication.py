@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 from services.catalog.publication import publish, read_description
 from services.catalog.store.concerts import Concerts
 from services.catalog.store.stock import Stock
-from services.defaults.database import Database
+from services.defaults.database import STATEMENT_TIMEOUT_S, Database, migrate, open_database
 from services.defaults.errors import Conflict, Invalid
+from tests.catalog.conftest import MODELS
+from tests.conftest import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +103,21 @@ def test_the_verb_reads_the_description_and_prints_the_ids(database: Database, d
     assert (again.returncode, again.stdout) == (1, "")
     assert "There is a concert named last-boat-home already." in again.stderr
     assert "Traceback" not in again.stderr
+
+
+async def test_a_tier_of_a_million_may_take_longer_than_a_statement_for_people(postgres: PostgresServer) -> None:
+    url = postgres.create_database("slow")
+    await migrate(url, MODELS)
+    async with open_database(url, MODELS) as database:
+        await database.execute(
+            f"""
+            CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN PERFORM pg_sleep({STATEMENT_TIMEOUT_S} + 0.5); RETURN NULL; END $$
+            """
+        )
+        await database.execute("CREATE TRIGGER slow AFTER INSERT ON tickets EXECUTE FUNCTION take_long()")
+    published = await asyncio.to_thread(run_publish, url)
+    assert published.returncode == 0, published.stderr
 
 
 def run_publish(database_url: str) -> subprocess.CompletedProcess[str]:
