@@ -20,7 +20,7 @@ from services.defaults.errors import Invalid
 DEFAULT_PAGE_SIZE: Final = 20
 MAX_PAGE_SIZE: Final = 100
 MAX_TERM_CHARS: Final = 100
-MAX_TOKEN_CHARS: Final = 2000
+MAX_TOKEN_CHARS: Final = 10_000  # of the longest title, in letters that are taken apart into eighteen each
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64_MAX: Final = 2**63 - 1
@@ -137,7 +137,7 @@ def page_token(query: ConcertQuery, last: Concert) -> str:
         Sort.PRICE: last.sort_price_minor,
         Sort.TITLE: last.title_key,
     }
-    payload = json.dumps([query.digest, values[query.sort], last.id.hex]).encode()
+    payload = json.dumps([query.digest, values[query.sort], last.id.hex], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_checksum(payload) + payload).decode().rstrip("=")
 
 
@@ -166,7 +166,8 @@ def _page_key(query: ConcertQuery, token: str) -> PageKey:
 
 def _sort_value(sort: Sort, value: object) -> str | int | datetime:
     """Also a token that somebody forged must not reach the database with a value that it chokes on."""
-    if sort is Sort.TITLE and isinstance(value, str) and value.isprintable():
+    if sort is Sort.TITLE and isinstance(value, str) and "\0" not in value:
+        value.encode()  # half a character is a ValueError
         return value
     if sort is Sort.PRICE and isinstance(value, int) and 0 <= value <= _INT64_MAX:
         return value

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.catalog.domain import Concert, Venue
@@ -87,7 +87,7 @@ def test_searches_that_mean_the_same_are_equal() -> None:
         ({"from_date": "2030-01-02", "to_date": "2030-01-01"}, "to_date"),
         ({"page_token": "nonsense"}, "page_token"),
         ({"page_token": "é"}, "page_token"),
-        ({"page_token": "A" * 5000}, "page_token"),
+        ({"page_token": "A" * 10_001}, "page_token"),
     ],
 )
 def test_a_search_out_of_bounds_is_refused_by_field(wrong: dict[str, str], field: str) -> None:
@@ -107,10 +107,14 @@ def test_a_token_leads_to_where_its_page_ended(sort: Sort, value: object) -> Non
     assert concert_query(sort=sort, page_token=token).after == PageKey(value, CONCERT.id)  # type: ignore[arg-type]  # one of the three
 
 
-@given(st.text(min_size=1, max_size=200))
-def test_a_title_of_any_printable_text_makes_a_good_token(title: str) -> None:
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=200))
+@example("Rock\u00adnight")  # a soft hyphen
+@example("\U0001f468\u200d\U0001f469\u200d\U0001f467")  # a family, held together by what nobody sees
+@example("\ud55c" * 200)  # each is taken apart into three letters
+@example("\ufdfa" * 200)  # and this one into eighteen: none into more
+def test_a_title_of_any_text_makes_a_good_token(title: str) -> None:
     query = concert_query(sort=Sort.TITLE)
-    concert = replace(CONCERT, title_key="".join(char for char in fold(title) if char.isprintable()))
+    concert = replace(CONCERT, title_key=fold(title))
     after = concert_query(sort=Sort.TITLE, page_token=page_token(query, concert)).after
     assert after == PageKey(concert.title_key, CONCERT.id)
 
@@ -142,6 +146,7 @@ def test_a_token_is_good_for_its_own_search_alone(other: dict[str, object]) -> N
         (Sort.PRICE, 1.5),
         (Sort.TITLE, 7),
         (Sort.TITLE, "a\x00b"),
+        (Sort.TITLE, "a\ud800"),
         (Sort.TITLE, None),
     ],
 )
@@ -158,7 +163,7 @@ def test_a_forged_token_of_another_shape_is_refused(rest: list[object]) -> None:
 
 def test_a_forged_token_of_deep_brackets_is_refused() -> None:
     with pytest.raises(Invalid):
-        concert_query(page_token=seal(b"[" * 1400))
+        concert_query(page_token=seal(b"[" * 7000))
 
 
 def forge(query: ConcertQuery, rest: list[object]) -> str:
