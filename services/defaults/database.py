@@ -126,7 +126,13 @@ class Database:
                 self._in_transaction.reset(token)
 
     async def ping(self) -> None:
-        """Raises where the server does not answer."""
+        """Raises where the server does not answer.
+
+        While every connection is busy and the server answers others, that is the answer: a place in their queue
+        comes later than a health check waits.
+        """
+        if self._slots.locked() and self._answers():
+            return
         await self.fetch("SELECT 1")
 
     @asynccontextmanager
@@ -233,13 +239,16 @@ class Database:
         taking, began = asyncio.ensure_future(self._slots.acquire()), time.monotonic()
         try:
             while not (await asyncio.wait({taking}, timeout=ACQUIRE_TIMEOUT_S))[0]:
-                now = time.monotonic()
-                if now - self._served_at > ACQUIRE_TIMEOUT_S or now - began > BUSY_TIMEOUT_S:
+                if not self._answers() or time.monotonic() - began > BUSY_TIMEOUT_S:
                     raise TimeoutError
         except BaseException:
             if not taking.cancel():
                 self._slots.release()
             raise
+
+    def _answers(self) -> bool:
+        """Whether the server has lately served somebody."""
+        return time.monotonic() - self._served_at <= ACQUIRE_TIMEOUT_S
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from tortoise.exceptions import IntegrityError
 from services.defaults import database as database_module
 from services.defaults.database import Database, migrate, open_database
 from services.defaults.errors import Conflict, Unavailable
+from services.defaults.health import Health
 
 MODELS = "services.identity.models"
 
@@ -65,6 +66,23 @@ async def test_a_queue_of_refusals_moves(postgres: Any) -> None:
     assert [type(refusal) for refusal in refusals] == [Conflict] * 6  # after longer than one waits for a dead server
 
 
+async def test_a_busy_instance_is_ready(postgres: Any) -> None:
+    """A probe that waits its turn in a crowd would take out of the way, one by one, those who serve it."""
+    served = asyncio.Event()
+
+    async def be_served(database: Database) -> None:
+        await database.fetch("SELECT pg_sleep(0.4)")
+        served.set()
+
+    async with open_database(postgres.create_database("defaults"), MODELS, pool_size=1) as database:
+        crowd = [asyncio.create_task(be_served(database)) for _ in range(5)]
+        await served.wait()
+        ready, _ = await Health("shop", "1", {"postgres": database.ping}).report()
+        assert ready
+        assert not all(task.done() for task in crowd)
+        await asyncio.gather(*crowd)
+
+
 async def test_a_transaction_that_was_left_open_ends_when_its_connection_goes_back(postgres: Any) -> None:
     async with open_database(postgres.create_database("defaults"), MODELS, pool_size=1) as database:
         await database.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")
@@ -84,7 +102,7 @@ async def test_many_callers_share_few_connections(database: Database) -> None:
 
 
 async def test_a_full_pool_refuses_in_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "ACQUIRE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database_module, "ACQUIRE_TIMEOUT_S", 0.0)  # who was served before is long gone
     held, release = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:
