@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 HEALTH_TTL_S: Final = 1.0
+ENDLESS: Final = ("/grpc.health.v1.", "/grpc.reflection.")  # streams here end when the client goes, if it ever does
 
 MethodHandler = Callable[[Any], Coroutine[Any, Any, None]]
 logger = logging.getLogger(__name__)
@@ -54,7 +55,10 @@ class GrpcServer:
         await self._server.start(host, port)
 
     async def stop(self, grace_s: float) -> None:
-        """Refuses new calls, waits up to `grace_s` for those in flight, then closes."""
+        """Refuses new calls, waits up to `grace_s` for those in flight, then closes.
+
+        Who watches health, or keeps a stream of reflection open, is cut off without a wait.
+        """
         self._refusing = True
         try:
             async with asyncio.timeout(grace_s):
@@ -65,12 +69,20 @@ class GrpcServer:
         await self._server.wait_closed()
 
     async def _on_request(self, event: RecvRequest) -> None:
-        event.method_func = self._counted(wrap_call(event, self._max_message_bytes))  # type: ignore[assignment] # its protocol names the argument
+        call = wrap_call(event, self._max_message_bytes)
+        waited_for = not event.method_name.startswith(ENDLESS)
+        event.method_func = self._admitted(self._counted(call) if waited_for else call)  # type: ignore[assignment] # its protocol names the argument
+
+    def _admitted(self, call: MethodHandler) -> MethodHandler:
+        async def admitted(stream: Any) -> None:
+            if self._refusing:
+                raise GRPCError(Status.UNAVAILABLE, "This instance is stopping.")
+            await call(stream)
+
+        return admitted
 
     def _counted(self, call: MethodHandler) -> MethodHandler:
         async def counted(stream: Any) -> None:
-            if self._refusing:
-                raise GRPCError(Status.UNAVAILABLE, "This instance is stopping.")
             self._in_flight += 1
             self._idle.clear()
             try:

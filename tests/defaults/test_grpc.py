@@ -146,3 +146,17 @@ async def test_stopping_lets_calls_in_flight_finish_and_refuses_new_ones() -> No
         servicer.release.set()
         assert await call
         await stop
+
+
+async def test_who_watches_health_or_asks_for_reflection_holds_no_stop(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(Servicer()) as (server, channel):
+        watch, asking = HealthStub(channel).Watch.open(), ServerReflectionStub(channel).ServerReflectionInfo.open()
+        async with watch as health, asking as reflection:
+            await health.send_message(HealthCheckRequest())
+            await reflection.send_message(ServerReflectionRequest(list_services=""))
+            assert await health.recv_message()
+            assert await reflection.recv_message()
+            await server.stop(2.0)
+            await health.cancel()
+            await reflection.cancel()
+    assert "calls cut off" not in caplog.messages
