@@ -35,6 +35,8 @@ AWAY: Final = (RedisError, OSError, TimeoutError, OpenedState)
 PREFIX: Final = "catalog:1:"  # raise the number when the meaning of what is stored changes
 
 T = TypeVar("T")
+Flight = tuple[str, ...]
+"""For one key or for several, which fare differently where there is nothing to load, and the keys."""
 LoadMany = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes]]]
 
 requests = metrics.get_meter(__name__).create_counter(
@@ -71,7 +73,7 @@ class Cache:
         self._chance = chance
         # A caller who gives up says nothing about Redis.
         self._breakers = AsyncCircuitBreakerFactory(FAILURES_TO_OPEN, left_alone_s, exclude=[asyncio.CancelledError])
-        self._flights: dict[str, asyncio.Task[Mapping[str, bytes]]] = {}
+        self._flights: dict[Flight, asyncio.Task[Mapping[str, bytes]]] = {}
 
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
         """The value of `key`, from `load` where it is not cached; what `load` raises is not cached."""
@@ -79,11 +81,13 @@ class Cache:
         async def load_one(_: Sequence[str]) -> Mapping[str, bytes]:
             return {key: await load()}
 
-        return (await self.get_or_load_many([key], load_one))[key]
+        return (await self._fly(("one", key), [key], load_one))[key]
 
     async def get_or_load_many(self, keys: Sequence[str], load: LoadMany) -> Mapping[str, bytes]:
         """The values of `keys`; those not cached come from one call of `load`, which may leave some out."""
-        flight = "|".join(keys)
+        return await self._fly(("several", *keys), keys, load)
+
+    async def _fly(self, flight: Flight, keys: Sequence[str], load: LoadMany) -> Mapping[str, bytes]:
         task = self._flights.get(flight)
         if task is None:
             task = self._flights[flight] = asyncio.create_task(self._fetch(keys, load))
@@ -96,7 +100,7 @@ class Cache:
         async with asyncio.timeout(BUDGET_S):
             await self._redis.ping()
 
-    def _land(self, flight: str, done: asyncio.Task[Mapping[str, bytes]]) -> None:
+    def _land(self, flight: Flight, done: asyncio.Task[Mapping[str, bytes]]) -> None:
         del self._flights[flight]
         if not done.cancelled():
             done.exception()  # seen, even where everybody has left meanwhile

@@ -113,6 +113,24 @@ async def test_of_several_keys_only_the_missing_are_loaded(cache: Cache) -> None
     assert await cache.get_or_load(new, Loader()) == b"new"
 
 
+@pytest.mark.parametrize("single_first", [True, False])
+async def test_who_asks_for_one_and_who_asks_for_several_fare_each_in_their_way(
+    cache: Cache, *, single_first: bool
+) -> None:
+    key = a_key()
+
+    async def fail() -> bytes:
+        raise LookupError
+
+    async def leave_out(_: Sequence[str]) -> Mapping[str, bytes]:
+        return {}
+
+    asked = [cache.get_or_load(key, fail), cache.get_or_load_many([key], leave_out)]
+    answers = await asyncio.gather(*(asked if single_first else reversed(asked)), return_exceptions=True)
+    single, several = answers if single_first else reversed(answers)
+    assert (type(single), several) == (LookupError, {})
+
+
 def test_each_page_of_each_search_has_its_own_key() -> None:
     searches = [
         concert_query(),
