@@ -122,6 +122,8 @@ def wrap_call(event: RecvRequest, max_message_bytes: int = MAX_MESSAGE_BYTES) ->
                 raise to_grpc_error(error) from error
             except (GRPCError, StreamTerminatedError):
                 raise
+            except NotImplementedError as error:  # grpclib's, for a message that is compressed
+                raise GRPCError(Status.UNIMPLEMENTED, "Send messages as they are, not compressed.") from error
             except Exception as error:
                 logger.exception("unexpected error", extra={"rpc": event.method_name})
                 raise GRPCError(Status.INTERNAL, "Something went wrong on our side.") from error

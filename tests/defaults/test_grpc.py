@@ -98,6 +98,21 @@ async def test_a_message_too_large_is_refused() -> None:
         assert await get(channel, "x")
 
 
+async def test_a_compressed_message_is_unimplemented() -> None:
+    """As https://github.com/grpc/grpc/blob/master/doc/compression.md wants it."""
+    async with serving(Servicer()) as (_, channel):
+        with pytest.raises(GRPCError) as caught:
+            await send_compressed(channel)
+    assert caught.value.status is Status.UNIMPLEMENTED
+
+
+async def send_compressed(channel: Channel) -> None:
+    async with CatalogStub(channel).GetConcert.open(timeout=5) as stream:
+        await stream.send_request()
+        await stream._stream.send_data(b"\x01\x00\x00\x00\x00", end_stream=True)  # its first byte says so
+        await stream.recv_initial_metadata()
+
+
 async def test_the_callers_deadline_is_adopted() -> None:
     async with serving(Servicer()) as (_, channel):
         assert float(await get(channel, "x")) <= 5.0
