@@ -17,7 +17,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # it
     RetryInfo,
 )
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.exceptions import GRPCError
 
 from services.defaults.errors import (
     AppError,
@@ -31,7 +31,6 @@ from services.defaults.errors import (
 )
 
 ERROR_DOMAIN: Final = "ticketflow.test"
-GRPC_FAILURES: Final = (GRPCError, StreamTerminatedError, OSError)  # what a grpclib call raises
 
 _STATUS: Final[dict[type[AppError], Status]] = {
     Invalid: Status.INVALID_ARGUMENT,
@@ -64,7 +63,7 @@ def to_grpc_error(error: AppError) -> GRPCError:
 
 
 def from_grpc_error(failure: BaseException) -> AppError:
-    """Reads what a call raised (one of `GRPC_FAILURES`) back into the tree.
+    """Reads what a call raised (`GRPCError`, `StreamTerminatedError` or `OSError`) back into the tree.
 
     An answer without our details tells nothing of the other side's insides; a lost, refused or timed-out
     call is `Unavailable`.
