@@ -25,7 +25,7 @@ def redis(folder: Path, port: int, password: str) -> Part:
             "appendfsync everysec",
             'save ""',  # the append-only file is enough
             "maxmemory 64mb",
-            "maxmemory-policy volatile-lru",  # what must not vanish has no expiry
+            "maxmemory-policy volatile-lru",  # all that the shop keeps here expires, and can be done without
             "loglevel warning",
             "",
         )
