@@ -5,14 +5,15 @@ Only what depends on nothing but the request's text belongs here; `engine.answer
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
+
+from services.gateway.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -31,42 +32,8 @@ class Answer:
         return not self.result.get("errors")
 
 
-class AnswerCache:
-    """Keeps good answers for `ttl_s` seconds, the `max_entries` used last. One maker runs for a key at a time."""
+class AnswerCache(Memory[Answer]):
+    """Keeps good answers; one with errors reaches only those who wait for it."""
 
-    def __init__(
-        self, *, ttl_s: float = 1.0, max_entries: int = 128, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._ttl_s = ttl_s
-        self._max_entries = max_entries
-        self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, Answer]] = OrderedDict()
-        self._flights: dict[Hashable, asyncio.Task[Answer]] = {}
-
-    async def get(self, key: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer kept for `key`, or what `make` gives. One with errors reaches only those who wait."""
-        kept = self._kept.get(key)
-        if kept and kept[0] > self._clock():
-            self._kept.move_to_end(key)
-            return kept[1]
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = asyncio.create_task(self._fly(key, make))
-            self._flights[key] = flight
-        # Shielded: the first visitor closing the browser must not cancel what the others wait for.
-        return await asyncio.shield(flight)
-
-    async def _fly(self, key: Hashable, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        try:
-            answer = await make()
-            if answer.ok:
-                self._keep(key, answer)
-            return answer
-        finally:
-            del self._flights[key]
-
-    def _keep(self, key: Hashable, answer: Answer) -> None:
-        self._kept[key] = (self._clock() + self._ttl_s, answer)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._max_entries:
-            self._kept.popitem(last=False)
+    def __init__(self, *, ttl_s: float = 1.0, size: int = 128, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(ttl_s=ttl_s, size=size, clock=clock, keeps=attrgetter("ok"))

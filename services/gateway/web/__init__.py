@@ -11,9 +11,9 @@ from services.defaults.assets import Assets
 from services.gateway import engine
 from services.gateway.context import utc_now
 from services.gateway.deps import Deps
+from services.gateway.memory import Memory
 from services.gateway.web import errors
 from services.gateway.web.csrf import CsrfGuard
-from services.gateway.web.memory import Memory
 from services.gateway.web.pages_files import poster_address
 from services.gateway.web.rendering import Renderer
 from services.gateway.web.routes import Rates, finish, mount

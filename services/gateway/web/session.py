@@ -9,7 +9,7 @@ from quart import Response
 
 from services.defaults.auth import Principal, TokenVerifier
 from services.defaults.errors import AppError, RateLimited, Unauthorized
-from services.gateway.web.memory import Memory
+from services.gateway.memory import Memory
 from services.gateway.web.views import Session
 
 EARLY_S = 60  # an access token is renewed this long before it ends, so that a refusal costs nobody the session

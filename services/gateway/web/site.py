@@ -10,9 +10,9 @@ from quart import Response, request
 
 from services.defaults.assets import Assets
 from services.defaults.errors import AppError, Unauthorized
+from services.gateway.memory import Memory
 from services.gateway.web.csrf import CsrfGuard
 from services.gateway.web.formatting import Reader
-from services.gateway.web.memory import Memory
 from services.gateway.web.rendering import Renderer, SharedPage
 from services.gateway.web.session import Jar, Recalled, Sessions
 from services.gateway.web.shop import Caller, Shop

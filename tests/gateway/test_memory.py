@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.defaults.errors import Unauthorized, Unavailable
-from services.gateway.web.memory import Memory
+from services.gateway.memory import Memory
 
 
 class Clock:
@@ -69,13 +69,33 @@ async def test_failures_are_kept_only_where_asked() -> None:
     assert (refused.calls, away.calls) == (1, 2)
 
 
-async def test_no_more_is_kept_than_there_is_room_for() -> None:
+async def test_the_least_used_value_gives_way() -> None:
     memory: Memory[int] = Memory(ttl_s=10, size=2)
     make = Maker()
-    for key in ("a", "b", "c"):
+    for key in ("a", "b", "a", "c", "a"):
         await memory.get(key, make)
-    assert await memory.get("c", make) == 3
-    assert await memory.get("a", make) == 4
+    assert make.calls == 3
+    assert await memory.get("b", make) == 4
+
+
+async def test_a_failure_reaches_all_who_wait_for_it() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5)
+    broken = Maker(RuntimeError("no"))
+    outcomes = await asyncio.gather(*(memory.get("a", broken) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
+    assert broken.calls == 1
+
+
+async def test_values_are_kept_only_where_asked() -> None:
+    memory: Memory[int] = Memory(ttl_s=10, size=5, keeps=lambda value: value > 1)
+    make = Maker()
+    assert [await memory.get("a", make) for _ in range(3)] == [1, 2, 2]
+
+
+async def test_nothing_is_kept_for_no_time() -> None:
+    memory: Memory[int] = Memory(ttl_s=0, size=5)
+    make = Maker()
+    assert [await memory.get("a", make) for _ in range(2)] == [1, 2]
 
 
 async def test_a_forgotten_value_is_made_anew() -> None:

@@ -9,14 +9,19 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-def _keeps_none(_error: BaseException) -> bool:
+def _any(_value: object) -> bool:
+    return True
+
+
+def _none(_error: BaseException) -> bool:
     return False
 
 
 class Memory(Generic[T]):
-    """Keeps what a maker gave for `ttl_s` seconds, at most `size` of them; one maker runs for each key at a time.
+    """Keeps what makers gave for `ttl_s` seconds, the `size` used last; one maker runs for each key at a time.
 
-    A failure reaches everyone who waited for it. It is kept too where `keeps_error` says so.
+    What `keeps` does not pick out reaches only those who wait for it. So does a failure, unless `keeps_error` says
+    that it is kept too.
     """
 
     def __init__(
@@ -25,11 +30,13 @@ class Memory(Generic[T]):
         ttl_s: float,
         size: int,
         clock: Callable[[], float] = time.monotonic,
-        keeps_error: Callable[[BaseException], bool] = _keeps_none,
+        keeps: Callable[[T], bool] = _any,
+        keeps_error: Callable[[BaseException], bool] = _none,
     ) -> None:
         self._ttl_s = ttl_s
         self._size = size
         self._clock = clock
+        self._keeps = keeps
         self._keeps_error = keeps_error
         self._kept: OrderedDict[Hashable, tuple[float, asyncio.Future[T]]] = OrderedDict()
         self._flights: dict[Hashable, asyncio.Task[T]] = {}
@@ -38,6 +45,7 @@ class Memory(Generic[T]):
         """What is kept for `key`, or what `make` gives. Raises what `make` raises."""
         kept = self._kept.get(key)
         if kept and kept[0] > self._clock():
+            self._kept.move_to_end(key)
             return await kept[1]
         flight = self._flights.get(key)
         if flight is None:
@@ -58,7 +66,7 @@ class Memory(Generic[T]):
         if flight.cancelled():
             return
         error = flight.exception()
-        if error is not None and not self._keeps_error(error):
+        if not (self._keeps(flight.result()) if error is None else self._keeps_error(error)):
             return
         self._kept[key] = (self._clock() + self._ttl_s, flight)
         self._kept.move_to_end(key)
