@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from services.defaults.deadline import DEADLINE_HEADER, deadline_scope, parse_deadline
@@ -13,14 +14,17 @@ BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class DeadlineMiddleware:
-    """Gives everything that a request causes no more time than its caller has."""
+    """Gives everything that a request causes no more time than its caller has, where that one is `trusted`."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, trusted: Callable[[str], bool]) -> None:
         self._app = app
+        self._trusted = trusted
         self._name = DEADLINE_HEADER.lower().encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         value = next((v for k, v in scope.get("headers", ()) if k == self._name), b"")
+        if value and not self._trusted((scope.get("client") or ("",))[0]):
+            value = b""
         with deadline_scope(parse_deadline(value.decode("latin-1"))):
             await self._app(scope, receive, send)
 

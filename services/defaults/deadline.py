@@ -37,6 +37,16 @@ def deadline_scope(timeout_s: float | None) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def no_deadline() -> Iterator[None]:
+    """What is begun inside is for more than this caller, and has the time that it has without any."""
+    token = _deadline.set(None)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
 def remaining_s(default: float) -> float:
     """Seconds a call may still take: `default`, or what the caller's deadline leaves of it; never below 0."""
     deadline = _deadline.get()

@@ -121,8 +121,8 @@ def create_http_app(
     """A Quart application with the rooms that each has, and no business of its own.
 
     `trusted_proxies` are the networks whose `X-Forwarded-For` is believed, and, where it is `open_to_strangers`,
-    the only ones whose traces go on here. With `api_pages` the OpenAPI document is at `/openapi.json` and its page
-    at `/docs`.
+    the only ones whose traces go on here and whose deadlines count. With `api_pages` the OpenAPI document is at
+    `/openapi.json` and its page at `/docs`.
     """
     trusted = [ipaddress.ip_network(proxy) for proxy in trusted_proxies]
     app = Quart(name, static_folder=None)
@@ -142,8 +142,8 @@ def create_http_app(
     app.before_request(_note_route)
     app.after_request(_set_security_headers)
     app.after_serving(_finish_writes)
-    inside = DeadlineMiddleware(HearOutMiddleware(app.asgi_app))
     trusts = partial(_is_within, trusted) if open_to_strangers else _anyone
+    inside = DeadlineMiddleware(HearOutMiddleware(app.asgi_app), trusts)
     app.asgi_app = TraceRequests(inside, trusts)  # type: ignore[method-assign] # Quart's own way to wrap
     return app
 

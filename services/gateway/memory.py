@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from services.defaults.deadline import no_deadline
+
 T = TypeVar("T")
 
 
@@ -49,7 +51,8 @@ class Memory(Generic[T]):
             return await kept[1]
         flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(_made(make))
+            with no_deadline():  # the first to ask may be in more of a hurry than the others
+                flight = asyncio.create_task(_made(make))
             self._flights[key] = flight
             flight.add_done_callback(lambda done: self._land(key, done))
         # Shielded: a visitor who closes the browser must not cancel what the others wait for.

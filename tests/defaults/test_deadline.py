@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.defaults.deadline import deadline_scope, format_deadline, parse_deadline, remaining_s
+from services.defaults.deadline import deadline_scope, format_deadline, no_deadline, parse_deadline, remaining_s
 
 
 def test_without_a_deadline_the_default_stands() -> None:
@@ -46,6 +46,13 @@ async def test_tasks_started_inside_have_the_same_deadline() -> None:
         inside = asyncio.create_task(ask())
     assert await inside <= 1.0
     assert remaining_s(30.0) == 30.0
+
+
+def test_what_is_for_others_too_has_no_deadline() -> None:
+    with deadline_scope(1.0):
+        with no_deadline():
+            assert remaining_s(30.0) == 30.0
+        assert remaining_s(30.0) <= 1.0
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,14 @@ async def test_the_callers_deadline_is_adopted(client: Any, sent: str, expected:
     assert (await response.get_json())["s"] == pytest.approx(expected, abs=0.5)
 
 
+@pytest.mark.parametrize(("proxies", "expected"), [([], 30.0), (["10.0.0.0/8"], 30.0), (["127.0.0.1"], 1.5)])
+async def test_a_stranger_sets_no_deadline(proxies: list[str], expected: float) -> None:
+    client = create_app(open_to_strangers=True, trusted_proxies=proxies).test_client()
+    peer = {"scope_base": {"client": ("127.0.0.1", 1)}}
+    response = await client.get("/left", headers={DEADLINE_HEADER: "1500"}, **peer)
+    assert (await response.get_json())["s"] == pytest.approx(expected, abs=0.5)
+
+
 async def test_api_pages_name_no_foreign_host(client: Any) -> None:
     page = await (await client.get("/docs")).get_data(as_text=True)
     assert "https://" not in page

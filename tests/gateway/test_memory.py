@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.defaults.deadline import deadline_scope, remaining_s
 from services.defaults.errors import Unauthorized, Unavailable
 from services.gateway.memory import Memory
 
@@ -56,6 +57,16 @@ async def test_one_who_leaves_does_not_take_the_others_along() -> None:
     first.cancel()
     assert await second == 1
     assert make.calls == 1
+
+
+async def test_the_first_to_ask_does_not_hurry_the_others() -> None:
+    memory: Memory[float] = Memory(ttl_s=10, size=5)
+
+    async def make() -> float:
+        return remaining_s(30.0)
+
+    with deadline_scope(0.025):
+        assert await memory.get("a", make) == 30.0
 
 
 async def test_failures_are_kept_only_where_asked() -> None:
