@@ -10,6 +10,7 @@ from typing import Any, Concatenate
 from quart import Blueprint, Response, g, request
 from quart_rate_limiter import rate_limit
 
+from services.defaults.errors import Forbidden
 from services.defaults.http import client_address
 from services.defaults.telemetry import observe
 from services.gateway.web import pages_account, pages_browse, pages_files, pages_orders
@@ -151,8 +152,12 @@ def _mint(site: Site) -> str:
 
 
 def _check_form(site: Site, visitor: Visitor) -> None:
+    """Raises `Forbidden` for a form that is not ours; where nobody can tell, what is the matter."""
     token = visitor.fields.get(FIELD, "")
-    site.csrf.check(request.headers, request.host, nonce=_nonce(site), subject=_subject(), token=token)
+    try:
+        site.csrf.check(request.headers, request.host, nonce=_nonce(site), subject=_subject(), token=token)
+    except Forbidden as error:
+        raise visitor.recalled.doubt or error from None
 
 
 def _nonce(site: Site) -> str:

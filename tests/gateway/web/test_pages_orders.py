@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.defaults.errors import Conflict, Unavailable
+from services.defaults.errors import AppError, Conflict, RateLimited, Unavailable
 from tests.gateway.fakes import NOW, ORDER_ID, Shop, make_order
 from tests.gateway.web.browser import Browser, Page
 
@@ -126,6 +126,20 @@ async def test_an_unknown_outcome_says_what_is_certain(buyer: Browser, shop: Sho
     assert "you are never charged twice" in page.text
     assert "Your tickets stay held until 14:10." in page.text
     assert "Refresh" not in page.response.headers  # a form is not sent again by itself
+
+
+@pytest.mark.parametrize("absence", [Unavailable("away"), RateLimited("not now")])
+async def test_a_session_that_cannot_be_renewed_just_now_is_no_old_form(
+    buyer: Browser, shop: Shop, absence: AppError
+) -> None:
+    before = await buyer.get(ORDER)
+    shop.identity.failure = absence
+    buyer.log_in("")  # the browser drops an access token at its end
+    buyer.client.set_cookie("localhost", "tf_refresh", "refresh-1")
+    page = await buyer.submit(before, f"{ORDER}/payment", **CARD)
+    assert page.status == absence.status
+    assert "out of date" not in page.text
+    assert shop.ordering.finished == []
 
 
 async def test_a_payment_that_is_being_checked_looks_again_by_itself(buyer: Browser, shop: Shop) -> None:
