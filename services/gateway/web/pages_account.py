@@ -1,5 +1,6 @@
 """Coming and going: register, log in, log out."""
 
+import logging
 from dataclasses import dataclass
 from math import ceil
 
@@ -11,6 +12,8 @@ from services.gateway.web.csrf import new_nonce
 from services.gateway.web.forms import Form, read_credentials, read_registration
 from services.gateway.web.site import Site, Visitor, is_answerable, page, see_other
 from services.gateway.web.views import Session
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,23 @@ async def logout_form(site: Site, visitor: Visitor) -> Response:
 
 
 async def logout(site: Site, visitor: Visitor) -> Response:
-    """Ends the session here in any case, and at identity as soon as it can be reached."""
+    """Ends the session in this browser in any case, and at identity where that can be reached."""
     fresh = visitor.recalled.fresh
     refresh = fresh.refresh_token if fresh else request.cookies.get(site.jar.name("refresh"), "")
     if refresh:
         site.sessions.forget(refresh)
-        await site.shop.logout(visitor.caller, refresh)
+        await _end_at_identity(site, visitor, refresh)
     response = see_other("/")
     site.jar.drop_session(response)
     site.jar.keep(response, "csrf", new_nonce(), max_age_s=None)
     return response
+
+
+async def _end_at_identity(site: Site, visitor: Visitor, refresh: str) -> None:
+    try:
+        await site.shop.logout(visitor.caller, refresh)
+    except AppError as error:  # a browser without the cookie is logged out all the same, and says so
+        logger.warning("a session that was logged out goes on at identity", extra={"code": error.code})
 
 
 def _show(site: Site, visitor: Visitor, kind: Kind) -> Response:

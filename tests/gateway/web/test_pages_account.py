@@ -100,6 +100,17 @@ async def test_logging_out_ends_the_session_everywhere(buyer: Browser, shop: Sho
     assert not buyer.cookie("tf_refresh")
 
 
+@pytest.mark.parametrize("failure", [Unavailable("away"), RuntimeError("broken")])
+async def test_logging_out_here_does_not_wait_for_identity(buyer: Browser, shop: Shop, failure: Exception) -> None:
+    buyer.client.set_cookie("localhost", "tf_refresh", "refresh-1")
+    home = await buyer.get("/")
+    shop.identity.failure = failure
+    page = await buyer.submit(home, "/logout")
+    assert (page.status, page.location) == (303, "/")
+    assert not buyer.cookie("tf_access")
+    assert not buyer.cookie("tf_refresh")
+
+
 async def test_an_address_alone_logs_nobody_out(buyer: Browser, shop: Shop) -> None:
     page = await buyer.get("/logout")
     assert page.status == 200
