@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.core import get_locale_identifier, parse_locale
 from babel.dates import format_date, format_skeleton, format_time
 from babel.numbers import format_currency, format_decimal, get_currency_precision
@@ -15,6 +15,14 @@ from babel.numbers import format_currency, format_decimal, get_currency_precisio
 from services.gateway.web.views import Money
 
 DEFAULT_LOCALE = Locale("en", "GB")
+# Not all that Babel knows. It keeps what it finds for one locale where all look that have nothing of their own there
+# (LocaleDataDict.__getitem__, 2.18), so that one with gaps (wa, io) would spoil the dates of those loaded after it.
+_WELL_COVERED = (
+    "ar bg ca cs da de de_AT de_CH el en_AU en_CA en_GB en_IE en_IN en_NZ en_US en_ZA es es_AR es_MX es_US et eu fa fi "
+    "fr fr_BE fr_CA fr_CH ga gl he hi hr hu id is it it_CH ja ko lb lt lv mt nb nl nl_BE no pl pt pt_BR pt_PT ro ru sk "
+    "sl sq sr sr_Latn sv sv_FI th tr uk vi zh zh_HK zh_TW"
+)
+OFFERED = frozenset(_WELL_COVERED.split())
 _LETTERS_BEFORE_DIGITS = re.compile(r"[A-Za-z](?=\d)")
 MAX_HEADER_CHARS = 200  # of Accept-Language; browsers send well under 100
 
@@ -63,7 +71,7 @@ class Reader:
 
 @lru_cache(maxsize=512)
 def reader_for(accept_language: str) -> Reader:
-    """The reader's formats from an `Accept-Language` header (RFC 9110, 12.5.4); British where it says nothing."""
+    """The reader's formats from an `Accept-Language` header (RFC 9110, 12.5.4); British where it names none we have."""
     for tag in _preferred(accept_language[:MAX_HEADER_CHARS]):
         locale = _known(tag)
         if locale:
@@ -106,20 +114,14 @@ def _weight(parameters: str) -> float:
 
 
 def _known(tag: str) -> Locale | None:
-    if tag.lower() == "en":
-        return DEFAULT_LOCALE
     try:
         parts = parse_locale(tag, sep="-")
     except ValueError:
         return None
-    return _load(get_locale_identifier(parts)) or _load(parts[0])
-
-
-def _load(identifier: str) -> Locale | None:
-    try:
-        return Locale.parse(identifier)
-    except (UnknownLocaleError, ValueError):
-        return None
+    for identifier in (get_locale_identifier(parts), parts[0]):
+        if identifier in OFFERED:
+            return Locale.parse(identifier)
+    return DEFAULT_LOCALE if parts[0] == "en" else None
 
 
 def _without_comma(text: str) -> str:

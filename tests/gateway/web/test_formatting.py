@@ -4,10 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel import Locale, localedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.web.formatting import countdown_words, reader_for, zone_name
+from services.gateway.web.formatting import OFFERED, Reader, countdown_words, reader_for, zone_name
 from services.gateway.web.views import Money
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -52,10 +53,44 @@ def test_minor_units_are_the_currencys() -> None:
         ("*", "en-GB"),
         ("../../etc/passwd", "en-GB"),
         ("a" * 5000, "en-GB"),
+        ("en, de;q=0.5", "en-GB"),
+        ("en-SG, de;q=0.5", "en-GB"),
+        ("de-LI", "de"),
+        ("zh-TW", "zh-Hant-TW"),
+        ("wa, io;q=0.9, ko;q=0.8", "ko"),
+        ("wa", "en-GB"),
     ],
 )
 def test_the_most_wanted_known_language_wins(header: str, lang: str) -> None:
     assert reader_for(header).lang == lang
+
+
+def samples(reader: Reader) -> list[str]:
+    """What a reader is shown in the course of a year."""
+    evenings = [EVENING.replace(month=month, day=month) for month in (2, 5, 8, 11)]
+    days = [(reader.day_and_time(day, BERLIN), reader.long_day(day, BERLIN)) for day in evenings]
+    return [text for pair in days for text in pair] + [reader.plain_day(EVENING.date()), reader.money(PRICE)]
+
+
+def test_no_reader_spoils_the_formats_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = {}
+    for name in sorted(OFFERED):
+        monkeypatch.setattr(localedata, "_cache", {})  # as in a process that has just begun
+        alone[name] = samples(Reader(Locale.parse(name)))
+    for order in (sorted(alone), sorted(alone, reverse=True)):
+        monkeypatch.setattr(localedata, "_cache", {})
+        for name in order * 2:
+            assert samples(Reader(Locale.parse(name))) == alone[name], name
+
+
+def test_a_locale_with_gaps_would_spoil_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control."""
+    shown = []
+    for first in ("ko", "wa"):
+        monkeypatch.setattr(localedata, "_cache", {})
+        samples(Reader(Locale.parse(first)))
+        shown.append(samples(Reader(Locale.parse("ko"))))
+    assert shown[0] != shown[1]
 
 
 @given(st.text(max_size=80))
