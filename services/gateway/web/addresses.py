@@ -13,7 +13,10 @@ def login_address(then: str, *, page: str = "/login") -> str:
 
 def own_path(referrer: str, host: str) -> str:
     """The path of a page of ours that a form was sent from, or home."""
-    parts = urlsplit(referrer)
+    try:
+        parts = urlsplit(referrer)
+    except ValueError:  # anything may be sent as one
+        return HOME
     if parts.netloc != host:
         return HOME
     return safe_next(parts.path + (f"?{parts.query}" if parts.query else ""))

@@ -51,7 +51,14 @@ class CsrfGuard:
         origin = headers.get("Origin", "")
         if origin in {"", "null"}:  # old browsers send none; the token still decides
             return True
-        return origin == self._origin or urlsplit(origin).netloc == host
+        return origin == self._origin or _host_of(origin) == host
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # anything may be sent as one
+        return None
 
 
 def new_nonce() -> str:

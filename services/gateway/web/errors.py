@@ -88,7 +88,7 @@ def install(blueprint: Blueprint, site: Site) -> None:
     async def on_unknown_address(_error: HTTPException) -> Response:
         if not request.accept_mimetypes.accept_html:
             return problem_response(NotFound("There is nothing at this address."))
-        await meet(site)
+        await meet(site, {})  # what was sent here is for nobody
         return finish(site, _error_page(site, NotFound("")))
 
     blueprint.register_error_handler(AppError, on_app_error)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from quart import Response, request
 
@@ -151,8 +151,8 @@ async def cancel_order(site: Site, visitor: Visitor, order_id: str) -> Response:
 
 
 async def back_to_order(site: Site, visitor: Visitor, order_id: str) -> Response:
-    """For a reload of an address that only takes forms."""
-    return see_other(f"/orders/{order_id}")
+    """For a reload of an address that only takes forms. Nothing is known of the id: it may hold anything."""
+    return see_other(f"/orders/{quote(order_id, safe='')}")
 
 
 async def my_orders(site: Site, visitor: Visitor) -> Response:

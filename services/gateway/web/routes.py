@@ -1,6 +1,6 @@
 """Every page: its address, who may see it, and how often one address may ask."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -101,7 +101,8 @@ def _view(site: Site, route: Route, rates: Rates) -> Callable[..., Awaitable[Res
     @rate_limit(rates.per_minute(route.pace), timedelta(minutes=1))
     @wraps(route.page)
     async def view(**arguments: Any) -> Response:
-        visitor = await (meet_for_file(site) if route.pace is Pace.FILE else meet(site))
+        fields = {} if request.method in SAFE_METHODS else (await request.form).to_dict()
+        visitor = await (meet_for_file(site) if route.pace is Pace.FILE else meet(site, fields))
         if route.method not in SAFE_METHODS:
             _check_form(site, visitor)
         if route.member or (route.catalog and not site.public_browsing):
@@ -113,12 +114,11 @@ def _view(site: Site, route: Route, rates: Rates) -> Callable[..., Awaitable[Res
     return view
 
 
-async def meet(site: Site) -> Visitor:
-    """Who asks, from their cookies and headers; kept in `g` for the end of the request."""
+async def meet(site: Site, fields: Mapping[str, str]) -> Visitor:
+    """Who asks, from their cookies and headers, and what they sent; kept in `g` for the end of the request."""
     address = client_address()
     access, refresh = (request.cookies.get(site.jar.name(name), "") for name in ("access", "refresh"))
     g.recalled = await site.sessions.recall(access, refresh, address)
-    fields = {} if request.method in SAFE_METHODS else (await request.form).to_dict()
     g.visitor = Visitor(
         recalled=g.recalled,
         reader=reader_for(request.headers.get("Accept-Language", "")),

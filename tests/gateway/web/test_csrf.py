@@ -34,6 +34,7 @@ def test_our_own_form_passes(guard: CsrfGuard, headers: dict[str, str]) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "https://shop.example.evil.example"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
     ],
 )

@@ -133,6 +133,16 @@ async def test_what_is_not_there_is_a_page_that_says_so(browser: Browser, path: 
     assert "There is nothing at this address" in page.text
 
 
+async def test_an_unknown_address_does_not_look_at_what_is_sent(browser: Browser, token: str) -> None:
+    for member in (False, True):
+        if member:
+            browser.log_in(token)
+        page = await browser.post("/nowhere", {"text": "x" * 70_000}, Referer="http://[")
+        assert page.status == 404
+        assert "There is nothing at this address" in page.text
+        assert ("Log out" in page.text) is member
+
+
 async def test_a_program_gets_a_problem_document(browser: Browser) -> None:
     response = await browser.client.get("/nowhere", headers={"Accept": "application/json"})
     assert response.status_code == 404

@@ -212,3 +212,11 @@ async def test_my_orders_lists_them(buyer: Browser, shop: Shop) -> None:
 
 async def test_a_reload_of_the_payments_address_leads_to_the_order(buyer: Browser) -> None:
     assert (await buyer.get(f"{ORDER}/payment")).location == ORDER
+
+
+@pytest.mark.parametrize("name", ["a%0D%0ASet-Cookie:x", "%E2%82%AC", "a%3Fb%23c"])
+async def test_no_address_becomes_a_header(browser: Browser, name: str) -> None:
+    for form in ("payment", "cancellation"):
+        page = await browser.get(f"/orders/{name}/{form}")
+        assert page.status == 303
+        assert page.location == f"/orders/{name.replace(':', '%3A')}"
