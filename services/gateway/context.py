@@ -13,7 +13,7 @@ from services.defaults.errors import Unauthorized
 from services.gateway.answers import AnswerCache
 from services.gateway.clients import Clients
 from services.gateway.limits import Limiter
-from services.gateway.loader import ConcertLoader
+from services.gateway.loader import ConcertLoader, FacetsLoader
 
 
 class Breather:
@@ -47,6 +47,7 @@ class RequestContext:
     token: str | None
     client_address: str
     concerts: ConcertLoader
+    facets: FacetsLoader
     answers: AnswerCache
     limiter: Limiter
     public_browsing: bool = True

@@ -14,7 +14,7 @@ from services.gateway.clients import Clients
 from services.gateway.context import RequestContext
 from services.gateway.guard import QueryLimits
 from services.gateway.limits import Limiter
-from services.gateway.loader import ConcertLoader
+from services.gateway.loader import ConcertLoader, FacetsLoader
 
 MINUTE: Final = timedelta(minutes=1)
 
@@ -48,6 +48,7 @@ class Deps:
             token=token,
             client_address=client_address,
             concerts=ConcertLoader(self.clients.catalog),
+            facets=FacetsLoader(self.clients.catalog),
             answers=self.answers,
             limiter=self.limiter,
             public_browsing=self.public_browsing,

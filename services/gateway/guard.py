@@ -153,6 +153,8 @@ def _page_size(field: Field, operation: Operation, variables: Mapping[str, Any])
     size: Any = field.first
     if isinstance(size, Variable):
         size = variables.get(size.name, operation.defaults.get(size.name))
+    if isinstance(size, float) and size.is_integer():  # to the engine 100.0 is 100
+        return int(size)
     # Anything else than a number is no page size; the engine says so, by the schema.
     return size if type(size) is int else DEFAULT_FIRST
 

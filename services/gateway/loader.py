@@ -1,13 +1,15 @@
-"""Concerts asked for one by one and fetched together, within one request."""
+"""What is asked for many times within one request, and fetched once."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
 
-from services.gateway.clients import Catalog, Node
+from services.gateway.clients import Catalog, ConcertSearch, Node
+from services.gateway.guard import MAX_FIRST
 
 MAX_BATCH: Final = 100  # protos/catalog.proto, BatchGetConcertsRequest
+MAX_FACET_PAGES: Final = 20  # of 100 concerts; a catalog beyond that gets facets of its own
 
 
 class ConcertLoader:
@@ -33,3 +35,30 @@ class ConcertLoader:
         for start in range(0, len(ids), MAX_BATCH):
             found |= await self._catalog.get_concerts(ids[start : start + MAX_BATCH])
         return found
+
+
+class FacetsLoader:
+    """Reads all concerts for their cities and genres, once however often a query names the field."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._flight: asyncio.Task[Node] | None = None
+
+    async def load(self) -> Node:
+        """The `ConcertFacets`. Raises what the catalog's client raises."""
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fetch())
+        return await self._flight
+
+    async def _fetch(self) -> Node:
+        cities: set[str] = set()
+        genres: set[str] = set()
+        after = ""
+        for _ in range(MAX_FACET_PAGES):
+            page = await self._catalog.list_concerts(ConcertSearch(first=MAX_FIRST, after=after))
+            cities.update(node["venue"]["city"] for node in page["nodes"])
+            genres.update(node["genre"] for node in page["nodes"])
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+            after = page["pageInfo"]["endCursor"]
+        return {"cities": sorted(cities), "genres": sorted(genres)}

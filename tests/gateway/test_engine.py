@@ -153,6 +153,12 @@ async def test_facets_are_those_of_every_concert(run: Run, shop: Shop) -> None:
     assert result["data"]["concertFacets"] == {"cities": ["Aachen", "Berlin"], "genres": ["Jazz", "Rock"]}
 
 
+async def test_facets_are_read_once_however_often_a_query_names_them(run: Run, shop: Shop) -> None:
+    result = await run("{" + " ".join(f"a{number}: concertFacets {{ cities }}" for number in range(15)) + "}")
+    assert list(result["data"].values()) == [{"cities": ["Berlin"]}] * 15
+    assert len(shop.catalog.searches) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "state"),
     [

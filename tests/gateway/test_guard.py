@@ -168,6 +168,7 @@ def test_the_length_is_in_bytes() -> None:
         ("{ concerts(first: 101) { totalCount } }", {}),
         ("{ concerts(first: -5) { totalCount } }", {}),
         ("query ($n: Int) { concerts(first: $n) { totalCount } }", {"n": 101}),
+        ("query ($n: Int) { concerts(first: $n) { totalCount } }", {"n": 1000.0}),
         ("query ($n: Int = 101) { concerts(first: $n) { totalCount } }", {}),
         ("query { ...a } fragment a on Query { myOrders(first: 1000) { nodes { id } } }", {}),
     ],
@@ -181,7 +182,9 @@ def test_a_page_costs_what_it_is_long() -> None:
     query = "query ($n: Int = 100) { concerts(first: $n) { nodes { title venue { name } } } }"
     limits = QueryLimits(max_cost=200)
     assert refused(query, limits=limits).code == "QUERY_TOO_COMPLEX"
+    assert refused(query, {"n": 100.0}, limits).code == "QUERY_TOO_COMPLEX"
     assert judge(query, {"n": 10}, limits).operations
+    assert judge(query, {"n": 9.5}, limits).operations  # no page size either
     assert judge(query, {"n": "a text is for the schema to refuse"}, limits).operations
 
 

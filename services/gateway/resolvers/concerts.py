@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from services.defaults.errors import Invalid
 from services.gateway.clients import ConcertSearch, Node
 from services.gateway.context import RequestContext
 from services.gateway.guard import DEFAULT_FIRST, MAX_FIRST
 from services.gateway.schema import Arguments, resolver
-
-MAX_FACET_PAGES: Final = 20  # of 100 concerts; a catalog beyond that gets facets of its own
 
 
 @resolver("Query.concerts")
@@ -32,17 +30,7 @@ async def concert(parent: Any, arguments: Arguments, context: RequestContext, in
 @resolver("Query.concertFacets")
 async def concert_facets(parent: Any, arguments: Arguments, context: RequestContext, info: Any) -> Node:
     context.require_browsing()
-    cities: set[str] = set()
-    genres: set[str] = set()
-    after = ""
-    for _ in range(MAX_FACET_PAGES):
-        page = await context.clients.catalog.list_concerts(ConcertSearch(first=MAX_FIRST, after=after))
-        cities.update(node["venue"]["city"] for node in page["nodes"])
-        genres.update(node["genre"] for node in page["nodes"])
-        if not page["pageInfo"]["hasNextPage"]:
-            break
-        after = page["pageInfo"]["endCursor"]
-    return {"cities": sorted(cities), "genres": sorted(genres)}
+    return await context.facets.load()
 
 
 @resolver("Concert.saleState", waits=False)
