@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -108,6 +109,24 @@ def test_a_declined_card_leaves_the_tickets_held(new_visit: NewVisit, scripts: b
     expect_tickets(page, 2)
 
 
+def test_the_end_of_a_hold_sends_no_card_again(visit: Visit) -> None:
+    """The page is the answer to the form that was refused."""
+    visit.expected = {402}
+    page = visit.page
+    visit.register()
+    page.clock.install()
+    choose_featured(page)
+    page.get_by_role("button", name="Hold tickets").click()
+    pay(page, DECLINED_CARD)
+    expect(page.get_by_role("alert")).to_contain_text("declined")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {urlsplit(request.url).path}"))
+    order = urlsplit(page.url).path.removesuffix("/payment")
+    page.clock.run_for(minutes_left(page) * 60_000)
+    expect(page).to_have_url(visit.shop + order)
+    assert sent[0] == f"GET {order}"
+
+
 def test_a_bank_that_answers_late_still_brings_the_tickets(new_visit: NewVisit) -> None:
     """Without scripts: the page looks again by itself."""
     page = (visit := new_visit(java_script_enabled=False)).page
@@ -162,9 +181,13 @@ def test_the_countdown_is_announced(visit: Visit) -> None:
     choose_featured(page)
     page.get_by_role("button", name="Hold tickets").click()
     expect(page.locator("[data-left]")).to_have_text(re.compile(r"^\d+:\d\d left$"))
-    minutes = int((page.locator("[data-left]").text_content() or "").partition(":")[0])
-    page.clock.run_for((minutes - 1) * 60_000)
+    page.clock.run_for((minutes_left(page) - 2) * 60_000)
     expect(page.locator("[data-tell]")).to_have_text(re.compile("[12] minutes? left to pay for your tickets."))
+
+
+def minutes_left(page: Page) -> int:
+    """Of the hold, the one that has begun counted whole."""
+    return int((page.locator("[data-left]").text_content() or "").partition(":")[0]) + 1
 
 
 def tab_to(page: Page, target: Locator) -> None:

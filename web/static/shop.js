@@ -78,6 +78,11 @@ function addTotal(form) {
   show();
 }
 
+// The order's own address. After a refused form this page is the form's answer: a reload would send the form again.
+function orderAddress() {
+  return location.pathname.replace(/\/(payment|cancellation)$/, "");
+}
+
 // How long the tickets stay held. The server's clock counts, whatever this machine's says.
 function countDown(box) {
   const ends = Date.parse(box.dataset.hold) - Date.parse(box.dataset.now);
@@ -97,7 +102,7 @@ function countDown(box) {
     if (left === 0) {
       clearInterval(timer);
       told.textContent = "The time to pay is over.";
-      setTimeout(() => location.reload(), 1500);
+      setTimeout(() => location.replace(orderAddress()), 1500);
     }
   };
   const timer = setInterval(tick, 1000);
