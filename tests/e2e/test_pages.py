@@ -116,10 +116,13 @@ def test_filters_narrow_the_list_in_place(visit: Visit) -> None:
     page = visit.page
     visit.go("/concerts")
     everything = page.locator(".count").text_content()
+    page.locator(".count").evaluate("count => { count.dataset.same = 'yes' }")
     page.get_by_label("Genre").focus()
     page.get_by_label("Genre").select_option(index=1)
     expect(page.locator(".count")).not_to_have_text(everything or "")
     expect(page).to_have_url(re.compile(r"/concerts\?genre="))
+    expect(page.get_by_role("status")).to_have_attribute("data-same", "yes")  # or no screen reader would tell of it
+    expect(page.get_by_role("link", name="remove this filter")).to_have_count(1)
     expect(page.get_by_label("Genre")).to_be_focused()
     page.get_by_role("link", name=re.compile("remove this filter")).click()
     expect(page.locator(".count")).to_have_text(everything or "")

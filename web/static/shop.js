@@ -109,6 +109,17 @@ function countDown(box) {
   tick();
 }
 
+// Fresh results around the count, which stays: screen readers tell only of a node that was there before.
+function showResults(results, fresh) {
+  const head = results.querySelector(".results-head");
+  const freshHead = fresh.querySelector(".results-head");
+  head.querySelector(".count").textContent = freshHead.querySelector(".count").textContent;
+  head.querySelector(".filters-open").replaceWith(freshHead.querySelector(".filters-open"));
+  freshHead.remove();
+  while (head.nextSibling) head.nextSibling.remove();
+  head.after(...fresh.childNodes);
+}
+
 // Filters that were changed show their concerts at once, without moving what the reader looks at.
 function liveFilters(form) {
   let latest = 0;
@@ -127,7 +138,7 @@ function liveFilters(form) {
       const fresh = page.getElementById("results");
       if (turn !== latest) return;
       if (!answer.ok || !fresh) throw new Error(String(answer.status));
-      results.replaceChildren(...fresh.childNodes);
+      showResults(results, fresh);
       document.querySelector(".browse h1").textContent = page.querySelector(".browse h1").textContent;
       document.title = page.title;
       history.replaceState(null, "", address);
