@@ -2,8 +2,9 @@
 
 Two guards, either of which would do alone: the browser's own word on where a request comes from
 (`Sec-Fetch-Site`, `Origin`), and a token in every form that is bound to a cookie and to who is logged in
-(OWASP's signed double submit). Log-in and registration are covered too, so that nobody can be logged in
-to somebody else's account.
+(OWASP's signed double submit). Where nobody is logged in, and the browser gives its word, that is enough: of two
+first pages that are opened at once only one leaves its cookie, and the form of the other is as good. Log-in and
+registration are covered too, so that nobody can be logged in to somebody else's account.
 """
 
 import hmac
@@ -37,9 +38,11 @@ class CsrfGuard:
         return hmac.new(self._key, f"{nonce}|{subject}".encode(), sha256).hexdigest()
 
     def check(self, headers: Headers, host: str, *, nonce: str, subject: str, token: str) -> None:
-        """Raises `Forbidden` unless the request was made by a form of ours, shown to this very browser."""
+        """Raises `Forbidden` unless a form of ours made the request, shown to this very browser where that matters."""
         if not self._from_here(headers, host):
             raise Forbidden("This request came from another site.", code="FORBIDDEN")
+        if not subject and self._surely_from_here(headers):
+            return
         expected = self.token(nonce, subject)
         if not is_nonce(nonce) or not hmac.compare_digest(expected.encode(), token.encode(errors="replace")):
             raise Forbidden("The form was too old to be used.", code="FORBIDDEN")
@@ -52,6 +55,11 @@ class CsrfGuard:
         if origin in {"", "null"}:  # old browsers send none; the token still decides
             return True
         return origin == self._origin or _host_of(origin) == host
+
+    def _surely_from_here(self, headers: Headers) -> bool:
+        """Whether the browser says so, of which an old one says nothing; `_from_here` has found nothing against it."""
+        site = headers.get("Sec-Fetch-Site", "")
+        return site == "same-origin" or (not site and headers.get("Origin", "") == self._origin)
 
 
 def _host_of(origin: str) -> str | None:

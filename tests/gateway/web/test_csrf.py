@@ -58,6 +58,38 @@ def test_a_token_is_good_for_one_browser_and_one_person(guard: CsrfGuard) -> Non
             guard.check({}, HOST, nonce=NONCE, subject="u1", token=token)
 
 
+BROWSERS_WORD = [
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
+    {"Origin": "https://shop.example"},
+]
+
+
+@pytest.mark.parametrize("headers", BROWSERS_WORD)
+def test_where_nobody_is_logged_in_the_browsers_word_is_enough(guard: CsrfGuard, headers: dict[str, str]) -> None:
+    guard.check(headers, HOST, nonce=NONCE, subject="", token=guard.token(new_nonce(), ""))
+    with pytest.raises(Forbidden):
+        guard.check(headers, HOST, nonce=NONCE, subject="u1", token=guard.token(new_nonce(), "u1"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "none", "Origin": "https://shop.example"},
+        {"Origin": "null"},
+        {"Origin": "http://shop.example"},  # whoever answers there may be another
+    ],
+)
+def test_without_the_browsers_word_the_token_decides_for_strangers_too(
+    guard: CsrfGuard, headers: dict[str, str]
+) -> None:
+    guard.check(headers, HOST, nonce=NONCE, subject="", token=guard.token(NONCE, ""))
+    with pytest.raises(Forbidden):
+        guard.check(headers, HOST, nonce=NONCE, subject="", token=guard.token(new_nonce(), ""))
+
+
 def test_a_browser_without_our_cookie_is_refused(guard: CsrfGuard) -> None:
     with pytest.raises(Forbidden):
         guard.check({}, HOST, nonce="", subject="", token=guard.token("", ""))

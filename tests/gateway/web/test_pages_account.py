@@ -79,7 +79,8 @@ async def test_a_form_that_is_not_ours_is_refused(buyer: Browser, shop: Shop, pa
 async def test_a_good_form_from_another_site_is_refused(browser: Browser, shop: Shop) -> None:
     form = await browser.get("/login")
     fields = {**form.form("/login").fields, "email": EMAIL, "password": "right"}
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+    strangers = ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"})
+    for headers in strangers:
         assert (await browser.post("/login", fields, **headers)).status == 403
     assert shop.identity.calls == []
 
@@ -108,6 +109,16 @@ async def test_logging_out_here_does_not_wait_for_identity(buyer: Browser, shop:
     page = await buyer.submit(home, "/logout")
     assert (page.status, page.location) == (303, "/")
     assert not buyer.cookie("tf_access")
+    assert not buyer.cookie("tf_refresh")
+
+
+async def test_logging_out_works_when_the_session_cannot_be_renewed_either(buyer: Browser, shop: Shop) -> None:
+    home = await buyer.get("/")
+    shop.identity.failure = Unavailable("away")
+    buyer.log_in("")
+    buyer.client.set_cookie("localhost", "tf_refresh", "refresh-1")
+    page = await buyer.post("/logout", home.form("/logout").fields, **{"Sec-Fetch-Site": "same-origin"})
+    assert (page.status, page.location) == (303, "/")
     assert not buyer.cookie("tf_refresh")
 
 

@@ -51,6 +51,16 @@ async def test_a_stranger_logs_in_and_keeps_the_choice(browser: Browser, shop: S
     assert shop.ordering.finished == []
 
 
+async def test_a_stranger_who_opens_two_concerts_at_once_can_use_both(browser: Browser) -> None:
+    pages = [await browser.get("/concerts/night-1")]
+    browser.client.set_cookie("localhost", "tf_csrf", "")  # the second was asked for before the first had come
+    pages.append(await browser.get("/concerts/night-2"))
+    for number, page in enumerate(pages, 1):
+        path = f"/concerts/night-{number}"
+        fields = {**page.form(path).fields, f"quantity-tier-{number}": "1"}
+        assert (await browser.post(path, fields, **{"Sec-Fetch-Site": "same-origin"})).status == 303
+
+
 @pytest.mark.parametrize("quantity", ["0", "11", "-1", "x"])
 async def test_a_choice_that_cannot_be_held_comes_back(browser: Browser, shop: Shop, token: str, quantity: str) -> None:
     for _ in ("a stranger", "a buyer"):
