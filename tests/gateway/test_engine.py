@@ -89,6 +89,8 @@ async def test_a_filter_reaches_the_catalog(run: Run, shop: Shop) -> None:
         "first: 1.5",
         "sort: LOUD",
         'filter: {from: "2030-02-30"}',
+        'filter: {from: "2030-1-1"}',
+        'filter: {from: "2030-W01-1"}',
         'filter: {from: "yesterday"}',
         "filter: {from: 3}",
         'filter: {from: "2030-06-02", to: "2030-06-01"}',

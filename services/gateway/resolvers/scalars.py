@@ -8,6 +8,7 @@ from typing import Any
 from tartiflette.constants import UNDEFINED_VALUE
 from tartiflette.language.ast import StringValueNode
 
+from services.gateway.days import parse_day
 from services.gateway.schema import scalar
 
 
@@ -38,7 +39,7 @@ class Date:
 
     def coerce_input(self, value: Any) -> date:
         try:
-            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
+            return parse_day(value)
         except (TypeError, ValueError):
             raise TypeError("Date must be written as 2030-12-31.") from None
 

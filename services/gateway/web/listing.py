@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from services.defaults.errors import Invalid
+from services.gateway.days import parse_day
 from services.gateway.web.formatting import Reader
 from services.gateway.web.views import Card, SaleState
 
@@ -189,7 +190,7 @@ def _parse_date(raw: str, name: str, problems: dict[str, str]) -> date | None:
     if not raw:
         return None
     try:
-        return date.fromisoformat(raw)
+        return parse_day(raw)
     except ValueError:
         problems[name] = "Write the day as year-month-day, such as 2030-12-31."
         return None
