@@ -1,7 +1,8 @@
 """`/graphql`: from HTTP to the engine and back.
 
 200 with `data` and `errors` for a request that was carried out; 400 for one that cannot be parsed, does not
-fit the schema or breaks a limit; 413, 415 and 429 where they apply. The body always has GraphQL's shape.
+fit the schema or breaks a limit; 413, 415 and 429 where they apply. Those have GraphQL's shape; what never became
+a GraphQL request (405, 408) is answered with a problem document, as everywhere.
 """
 
 from __future__ import annotations

@@ -43,7 +43,6 @@ _WORDS: Mapping[int, Words] = {
         "There is nothing at this address",
         "The concert may be over, or the address may have a typing mistake. Tickets you have bought are in My orders.",
     ),
-    405: Words("This address only takes forms", "Go back to the page you came from, and use its button."),
     413: Words("That was too much to send", "Send the form again with shorter texts."),
     422: Words("This address cannot be used as it is", "Go back, and choose again from the page."),
     429: Words(

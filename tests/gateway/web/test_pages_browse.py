@@ -65,7 +65,6 @@ async def test_a_search_reaches_the_catalog_and_stays_in_its_form(browser: Brows
     page = await browser.get("/concerts?text=jazz&city=Berlin&sort=price&available=1")
     search = next(search for search in shop.catalog.searches if search.text)
     assert (search.text, search.city, search.sort, search.available_only) == ("jazz", "Berlin", "PRICE", True)
-    assert page.form("/concerts").fields["text"] in {"", "jazz"}
     assert 'value="jazz"' in page.text
     assert "30 concerts" in page.text
 
