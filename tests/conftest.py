@@ -27,8 +27,10 @@ from services.apphost.servers.redis import redis_url as cache_url
 from services.apphost.system import System, running_system
 
 # The same examples each run: a change is judged by what it changed. HYPOTHESIS_PROFILE=random looks for new ones.
-hypothesis.settings.register_profile("steady", derandomize=True, database=None)
-hypothesis.settings.register_profile("random")
+# How long an example takes says more of the machine than of the code.
+UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, database=None, **UNTIMED)
+hypothesis.settings.register_profile("random", **UNTIMED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 T = TypeVar("T")

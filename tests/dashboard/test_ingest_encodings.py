@@ -73,7 +73,7 @@ def bent_json(draw: st.DrawFn, valid: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.kind)
 @given(data=st.data(), as_json=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_bytes_break_the_receiver(signal: Signal, data: st.DataObject, as_json: bool) -> None:
     valid = SAMPLES[signal.kind].SerializeToString()
     body = data.draw(st.binary(max_size=200) | mutated(valid))
@@ -85,7 +85,7 @@ def test_no_bytes_break_the_receiver(signal: Signal, data: st.DataObject, as_jso
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.kind)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_json_breaks_the_receiver(signal: Signal, data: st.DataObject) -> None:
     message = data.draw(bent_json(MessageToDict(SAMPLES[signal.kind])))
     assert isinstance(read(signal, json.dumps(message).encode(), Encoding(json=True)), Batch | Malformed)

@@ -96,7 +96,7 @@ def test_a_key_that_is_gone_has_the_environment_s_value_again(path: Path) -> Non
     assert (live.current.order_limit, live.current.hold_s) == (7, 600)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     good=st.sets(st.sampled_from(sorted(GOOD))),
     bad=st.lists(bad_entries, min_size=1, max_size=4, unique_by=lambda entry: entry[0]),
@@ -120,7 +120,7 @@ def test_a_file_with_anything_bad_changes_nothing_and_every_bad_key_is_named(
     assert SECRET not in complaint(caplog)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_file_breaks_a_running_process(path: Path, content: bytes) -> None:
     path.write_text("HOLD_S=60\n")

@@ -22,7 +22,7 @@ SCALARS: dict[str, st.SearchStrategy[ast.ValueNode]] = {
     "Date": st.one_of(st.dates().map(str), st.text(max_size=5)).map(String),
     "DateTime": st.datetimes().map(str).map(String),
 }
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tartiflette.language.parsers.libgraphqlparser.parser import _parse_to_json_ast
 
@@ -301,7 +301,6 @@ def selection_sets(draw: st.DrawFn, depth: int = 4) -> tuple[str, int]:
     return "{" + draw(st.sampled_from([" ", ",", "\t"])).join(written) + "}", deepest
 
 
-@settings(deadline=None)
 @given(selection_sets(), directives)
 def test_what_is_well_formed_is_read_and_measured(selection: tuple[str, int], directive: str) -> None:
     text, depth = selection
@@ -321,7 +320,6 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(pieces, max_size=25).map("".join)))
 @example('{ a(b: """\\""") }')
 @example('{ a(b: "\\\\") }')

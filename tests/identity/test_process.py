@@ -128,7 +128,7 @@ def test_nothing_that_fits_or_breaks_the_schema_breaks_the_service(
     operation = api[route]["GET" if route == "/me" else "POST"]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
     def send(case: Any) -> None:
         answer = case.call(headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code < 500

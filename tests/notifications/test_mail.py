@@ -160,7 +160,7 @@ def test_an_address_that_is_none_is_refused(email: str) -> None:
         sent(samples.created(email=email))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(name=texts, title=texts, city=texts, zone=texts)
 def test_no_text_breaks_a_mail(name: str, title: str, city: str, zone: str) -> None:
     concert = ConcertInfo(**{**vars(samples.CONCERT), "title": title, "city": city, "time_zone": zone})

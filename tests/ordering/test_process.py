@@ -161,7 +161,7 @@ def test_nothing_that_fits_or_breaks_the_schema_breaks_the_service(
     operation = api[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
     def send(case: Any) -> None:
         answer = case.call(headers=bearer)
         case.validate_response(answer, checks=[not_a_server_error, status_code_conformance])

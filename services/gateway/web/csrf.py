@@ -2,9 +2,9 @@
 
 Two guards, either of which would do alone: the browser's own word on where a request comes from
 (`Sec-Fetch-Site`, `Origin`), and a token in every form that is bound to a cookie and to who is logged in
-(OWASP's signed double submit). Where nobody is logged in, and the browser gives its word, that is enough: of two
-first pages that are opened at once only one leaves its cookie, and the form of the other is as good. Log-in and
-registration are covered too, so that nobody can be logged in to somebody else's account.
+(OWASP's signed double submit). Where nobody is logged in, and the browser gives its word, any token of ours will do:
+of two first pages that are opened at once only one leaves its cookie, and the form of the other is as good. Log-in
+and registration are covered too, so that nobody can be logged in to somebody else's account.
 """
 
 import hmac
@@ -34,17 +34,24 @@ class CsrfGuard:
         self._origin = origin.rstrip("/")
 
     def token(self, nonce: str, subject: str) -> str:
-        """What a form carries for the browser that holds `nonce`, used by `subject` (empty: nobody yet)."""
+        """What a form carries for the browser that holds `nonce`, used by `subject` (empty: nobody yet).
+
+        The nonce, a signature that makes it ours, and one that binds it to the subject.
+        """
+        return f"{nonce}.{self._sign(nonce, '')}.{self._sign(nonce, subject)}"
+
+    def _sign(self, nonce: str, subject: str) -> str:
         return hmac.new(self._key, f"{nonce}|{subject}".encode(), sha256).hexdigest()
 
     def check(self, headers: Headers, host: str, *, nonce: str, subject: str, token: str) -> None:
         """Raises `Forbidden` unless a form of ours made the request, shown to this very browser where that matters."""
         if not self._from_here(headers, host):
             raise Forbidden("This request came from another site.", code="FORBIDDEN")
-        if not subject and self._surely_from_here(headers):
-            return
-        expected = self.token(nonce, subject)
-        if not is_nonce(nonce) or not hmac.compare_digest(expected.encode(), token.encode(errors="replace")):
+        own, ours, bound = [*token.split("."), "", ""][:3]
+        good = is_nonce(own) and _same(ours, self._sign(own, ""))
+        if subject or not self._surely_from_here(headers):
+            good = good and own == nonce and _same(bound, self._sign(nonce, subject))
+        if not good:
             raise Forbidden("The form was too old to be used.", code="FORBIDDEN")
 
     def _from_here(self, headers: Headers, host: str) -> bool:
@@ -60,6 +67,10 @@ class CsrfGuard:
         """Whether the browser says so, of which an old one says nothing; `_from_here` has found nothing against it."""
         site = headers.get("Sec-Fetch-Site", "")
         return site == "same-origin" or (not site and headers.get("Origin", "") == self._origin)
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def _host_of(origin: str) -> str | None:
