@@ -21,8 +21,10 @@ from services.gateway.clients.catalog import GrpcCatalog
 from services.gateway.clients.identity import HttpIdentity
 from services.gateway.clients.ordering import HttpOrdering
 from services.gateway.deps import Deps
-from services.gateway.limits import Limiter, open_counter
+from services.gateway.limits import Limiter, counter_in
+from services.gateway.neighbours import Neighbours
 from services.gateway.settings import Settings
+from services.gateway.shared_redis import open_redis
 
 
 async def serve() -> None:
@@ -44,13 +46,14 @@ async def _open_deps(live: Live[Settings]) -> AsyncIterator[Deps]:
         # All three only warn: without any one of them the rest of the shop still works, and a page that says
         # so is better than a load balancer's error for everything.
         parts = {"catalog": catalog.ping, "identity": identity.ping, "ordering": ordering.ping}
-        counter = await stack.enter_async_context(open_counter(s.redis_url))
+        redis = await stack.enter_async_context(open_redis(s.redis_url))
         yield Deps(
             clients=Clients(catalog, identity, ordering),
             verifier=TokenVerifier(secret=s.jwt_secret, issuer=s.jwt_issuer, audience=s.jwt_audience),
             health=Health("gateway", s.release, {}, optional=parts),
-            limiter=Limiter(counter, lambda: live.current.rates),
+            limiter=Limiter(counter_in(redis), lambda: live.current.rates),
             answers=AnswerCache(ttl_s=s.public_answer_s),
+            neighbours=Neighbours(redis, s.csrf_secret),
             cookie_secret=s.csrf_secret,
             production=s.production,
             public_browsing=s.gateway_public_browsing,

@@ -15,6 +15,7 @@ from services.gateway.context import RequestContext
 from services.gateway.guard import QueryLimits
 from services.gateway.limits import Limiter
 from services.gateway.loader import ConcertLoader, FacetsLoader
+from services.gateway.neighbours import Neighbours
 
 MINUTE: Final = timedelta(minutes=1)
 
@@ -30,6 +31,7 @@ class Deps:
     health: Health
     limiter: Limiter
     answers: AnswerCache
+    neighbours: Neighbours = field(default_factory=Neighbours)
     cookie_secret: str = field(repr=False)
     production: bool = False
     public_browsing: bool = True

@@ -6,31 +6,24 @@ The route's own limit counts requests; these count what a request does, which on
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 from opentelemetry import metrics
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
 from services.defaults.errors import RateLimited
+from services.gateway.shared_redis import RedisAway, SharedRedis
 
-logger = logging.getLogger(__name__)
 _limited = metrics.get_meter("services.gateway").create_counter(
     "requests.limited", "{request}", "Requests refused because somebody tried too often, by what was tried"
 )
 
 KEY_PREFIX: Final = "gateway:limit:"
-REDIS_PAUSE_S: Final = 5.0  # how long a Redis that failed is left alone
-REDIS_TIMEOUT_S: Final = 0.2
 MAX_WINDOWS: Final = 50_000
 
 
@@ -88,49 +81,29 @@ class RedisCounter:
     INCR does not.
     """
 
-    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: SharedRedis) -> None:
         self._redis = redis
-        self._clock = clock
-        self._fallback = MemoryCounter(clock=clock)
-        self._away_until = 0.0
+        self._fallback = MemoryCounter()
 
     async def count(self, key: str, period_s: int) -> tuple[int, float]:
-        if self._clock() < self._away_until:
-            return await self._fallback.count(key, period_s)
         try:
-            return await self._count(KEY_PREFIX + key, period_s)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._away_until = self._clock() + REDIS_PAUSE_S
-            logger.warning("rate limits are counted in this process", extra={"reason": type(error).__name__})
+            return await self._redis.do(lambda redis: _count_in(redis, KEY_PREFIX + key, period_s))
+        except RedisAway:
             return await self._fallback.count(key, period_s)
 
-    async def _count(self, key: str, period_s: int) -> tuple[int, float]:
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.set(key, 0, ex=period_s, nx=True)
-            pipeline.incr(key)
-            pipeline.pttl(key)
-            _, counted, left_ms = await pipeline.execute()
-        return int(counted), max(int(left_ms), 0) / 1000
+
+async def _count_in(redis: Redis, key: str, period_s: int) -> tuple[int, float]:
+    async with redis.pipeline(transaction=True) as pipeline:
+        pipeline.set(key, 0, ex=period_s, nx=True)
+        pipeline.incr(key)
+        pipeline.pttl(key)
+        _, counted, left_ms = await pipeline.execute()
+    return int(counted), max(int(left_ms), 0) / 1000
 
 
-@asynccontextmanager
-async def open_counter(redis_url: str) -> AsyncIterator[Counter]:
-    """A counter in the Redis at `redis_url`, or in this process where that is empty."""
-    if not redis_url:
-        yield MemoryCounter()
-        return
-    # Without these bounds a frozen Redis would hold a login for a minute.
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=20,
-        timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    async with Redis(connection_pool=pool) as redis:
-        yield RedisCounter(redis)
-    await pool.disconnect()
+def counter_in(redis: SharedRedis | None) -> Counter:
+    """A counter for all instances, or for this process where there is no Redis."""
+    return MemoryCounter() if redis is None else RedisCounter(redis)
 
 
 class Limiter:

@@ -19,7 +19,9 @@ class Settings(CommonSettings):
         "Networks whose `X-Forwarded-For` is believed, separated by commas", default=()
     )
     redis_url: str = setting(
-        "Redis that counts guesses for all instances together; empty: each counts its own", default="", secret=True
+        "Redis that counts guesses and renews sessions for all instances together; empty: each for itself",
+        default="",
+        secret=True,
     )
 
     catalog_addr: str = setting("`host:port` of the catalog, where Consul does not say", default="")

@@ -46,7 +46,7 @@ def _make_site(deps: Deps) -> Site:
     shop, assets = Shop(execute), Assets("/assets", WEB / "static")
     return Site(
         shop=shop,
-        sessions=Sessions(deps.verifier, shop.refresh),
+        sessions=Sessions(deps.verifier, shop.refresh, deps.neighbours),
         jar=Jar(deps.production),
         csrf=CsrfGuard(deps.cookie_secret, deps.public_url),
         renderer=Renderer(WEB / "templates", assets, poster_address),

@@ -70,7 +70,7 @@ async def logout(site: Site, visitor: Visitor) -> Response:
     fresh = visitor.recalled.fresh
     refresh = fresh.refresh_token if fresh else request.cookies.get(site.jar.name("refresh"), "")
     if refresh:
-        site.sessions.forget(refresh)
+        await site.sessions.forget(refresh)
         await _end_at_identity(site, visitor, refresh)
     response = see_other("/")
     site.jar.drop_session(response)

@@ -1,4 +1,4 @@
-"""Who is asking: two HttpOnly cookies, renewed silently, once for any number of tabs."""
+"""Who is asking: two HttpOnly cookies, renewed silently, once for any number of tabs at any number of gateways."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +10,7 @@ from quart import Response
 from services.defaults.auth import Principal, TokenVerifier
 from services.defaults.errors import AppError, RateLimited, Unauthorized
 from services.gateway.memory import Memory
+from services.gateway.neighbours import Neighbours
 from services.gateway.web.views import Session
 
 EARLY_S = 60  # an access token is renewed this long before it ends, so that a refusal costs nobody the session
@@ -38,9 +39,17 @@ class Recalled:
 class Sessions:
     """Reads sessions from cookies' values."""
 
-    def __init__(self, verifier: TokenVerifier, refresh: Refresh, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        refresh: Refresh,
+        neighbours: Neighbours,
+        *,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._verifier = verifier
         self._refresh = refresh
+        self._neighbours = neighbours
         self._now_s = now_s
         # Refusals are kept too: a browser with a dead cookie must not cost a call on every page.
         self._renewals: Memory[Session] = Memory(ttl_s=LEEWAY_S, size=MAX_RENEWALS, keeps_error=_is_refusal)
@@ -64,13 +73,22 @@ class Sessions:
             return Recalled(doubt=None if _is_refusal(error) else error)
         return Recalled(self._verify(session.access_token), session.access_token, fresh=session)
 
-    def forget(self, refresh: str) -> None:
+    async def forget(self, refresh: str) -> None:
         """Lets go of a session that was logged out, so that a late tab does not bring it back."""
         self._renewals.forget(lambda session: session.refresh_token == refresh)
+        await self._neighbours.end(refresh)
 
     async def _renew(self, refresh: str, address: str) -> Session:
-        key = sha256(refresh.encode(errors="replace")).digest()
-        return await self._renewals.get(key, lambda: self._refresh(refresh, address))
+        async def ask() -> str:
+            return (await self._refresh(refresh, address)).model_dump_json()
+
+        async def make() -> Session:
+            return Session.model_validate_json(await self._neighbours.once(refresh, ask))
+
+        session = await self._renewals.get(sha256(refresh.encode(errors="replace")).digest(), make)
+        if await self._neighbours.has_ended(session.refresh_token):
+            raise Unauthorized("This session was ended.")
+        return session
 
     def _verify(self, access: str) -> Principal | None:
         if not access:

@@ -8,6 +8,8 @@ from quart import Response
 
 from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, Unavailable
+from services.gateway.neighbours import Neighbours
+from services.gateway.shared_redis import open_redis
 from services.gateway.web.session import Jar, Sessions
 from services.gateway.web.views import Session, User
 
@@ -37,8 +39,10 @@ class Identity:
         return Session(access_token=issue(), refresh_token="new", expires_in=900, user=USER)
 
 
-def make_sessions(identity: Identity) -> Sessions:
-    return Sessions(TokenVerifier(secret=SECRET, issuer="i", audience="a"), identity.refresh)
+def make_sessions(identity: Identity, neighbours: Neighbours | None = None) -> Sessions:
+    return Sessions(
+        TokenVerifier(secret=SECRET, issuer="i", audience="a"), identity.refresh, neighbours or Neighbours()
+    )
 
 
 async def test_a_good_access_token_costs_no_call() -> None:
@@ -96,8 +100,20 @@ async def test_an_absent_identity_leaves_doubt_not_a_stranger(absence: AppError)
 async def test_a_late_tab_does_not_bring_back_what_was_logged_out() -> None:
     sessions = make_sessions(Identity())
     await sessions.recall("", "old", "::1")
-    sessions.forget("new")
+    await sessions.forget("new")
     assert (await sessions.recall("", "old", "::1")).principal is None
+
+
+async def test_tabs_at_two_gateways_renew_once_and_stay(redis_url: str) -> None:
+    identity = Identity()
+    async with open_redis(redis_url) as one, open_redis(redis_url) as other:
+        gateways = [make_sessions(identity, Neighbours(redis, SECRET)) for redis in (one, other)]
+        tabs = await asyncio.gather(*(gateways[number % 2].recall("", "old", "::1") for number in range(20)))
+        assert all(tab.principal for tab in tabs)
+        assert {tab.fresh.refresh_token for tab in tabs if tab.fresh} == {"new"}
+        assert identity.calls == 1
+        await gateways[0].forget("new")
+        assert (await gateways[1].recall("", "old", "::1")).principal is None
 
 
 @pytest.mark.parametrize(("production", "name"), [(True, "__Host-tf_access"), (False, "tf_access")])
