@@ -71,7 +71,10 @@ class Memory(Generic[T]):
         error = flight.exception()
         if not (self._keeps(flight.result()) if error is None else self._keeps_error(error)):
             return
-        self._kept[key] = (self._clock() + self._ttl_s, flight)
+        outcome = flight.get_loop().create_future()  # a task would keep alive all that its first asker had with it
+        outcome.set_result(flight.result()) if error is None else outcome.set_exception(error)
+        outcome.exception()  # it has been told to who waited
+        self._kept[key] = (self._clock() + self._ttl_s, outcome)
         self._kept.move_to_end(key)
         self._make_room()
 

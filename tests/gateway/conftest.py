@@ -8,6 +8,7 @@ import pytest
 
 from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.health import Health
+from services.gateway import shared_redis
 from services.gateway.answers import AnswerCache
 from services.gateway.deps import Deps
 from services.gateway.limits import Act, Limiter, MemoryCounter, Rate
@@ -57,3 +58,10 @@ def expired_token() -> str:
 @pytest.fixture
 def contract() -> str:
     return (Path(__file__).parent / "contract.graphql").read_text("utf-8")
+
+
+@pytest.fixture
+def redis_url(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As everywhere, and patiently: on a busy machine a good Redis is slow, too."""
+    monkeypatch.setattr(shared_redis, "TIMEOUT_S", 10.0)
+    return redis_url
