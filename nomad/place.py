@@ -21,6 +21,7 @@ PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # nginx is there
 ANSWER_S: Final = 60.0  # for an agent to start
 POLL_S: Final = 0.2
 CALL_S: Final = 10.0
+DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # to this machine, whatever the proxy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def http(port: int) -> str:
 def _call(url: str, method: str, body: object) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, method=method, data=data)  # noqa: S310 - an agent of our own
-    with urllib.request.urlopen(request, timeout=CALL_S) as answer:  # noqa: S310 - as above
+    with DIRECT.open(request, timeout=CALL_S) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 

@@ -33,6 +33,10 @@ hypothesis.settings.register_profile("steady", derandomize=True, database=None, 
 hypothesis.settings.register_profile("random", **UNTIMED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+# What runs on this machine is not asked for by way of a proxy, which pip and apt may need.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
 T = TypeVar("T")
 STOP_S = 8.0
 PASSWORD = "only-for-this-run"

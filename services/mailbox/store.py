@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mailbox
 import os
+import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ class MailStore:
 
     def newest_first(self) -> list[Summary]:
         """All mails, the last one first."""
-        return sorted(self._index.values(), key=lambda mail: (mail.received_at, mail.id), reverse=True)
+        return sorted(self._index.values(), key=lambda mail: _order(mail.id), reverse=True)
 
     def summary(self, mail_id: str) -> Summary | None:
         """What the list says of a mail, if there is one of that id."""
@@ -54,6 +55,11 @@ class MailStore:
     def _note(self, path: Path, raw: bytes) -> None:
         received_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         self._index[path.name] = summarize(path.name, raw, received_at)
+
+
+def _order(key: str) -> list[int]:
+    """A Maildir's key in numbers: seconds, microseconds, process, and how many it has saved."""
+    return [int(number) for number in re.findall(r"\d+", ".".join(key.split(".")[:2]))]
 
 
 def _flush_folder(folder: Path) -> None:

@@ -255,22 +255,22 @@ WRITES: dict[str, Write] = {
     "confirm": lambda catalog, metadata: catalog.ConfirmHold(pb.ConfirmHoldRequest(), metadata=metadata),
     "release": lambda catalog, metadata: catalog.ReleaseHold(pb.ReleaseHoldRequest(), metadata=metadata),
 }
-STRANGERS: dict[str, dict[str, str]] = {
-    "nobody": {},
-    "not a token": {"authorization": "Bearer x"},
-    "another scheme": {"authorization": "Basic eDp5"},
-    "another key": token(secret="another signing key, of 32 bytes or more"),
-    "another audience": token(audience="ticketflow"),
-    "another issuer": token(issuer="https://elsewhere.test"),
-    "a buyer's kind of token": token(typ=ACCESS_TOKEN_TYPE),
-    "an old token": token(lifetime_s=-3600),
+STRANGERS: dict[str, Callable[[], dict[str, str]]] = {  # made when they are needed: a token lives for a minute
+    "nobody": dict,
+    "not a token": lambda: {"authorization": "Bearer x"},
+    "another scheme": lambda: {"authorization": "Basic eDp5"},
+    "another key": lambda: token(secret="another signing key, of 32 bytes or more"),
+    "another audience": lambda: token(audience="ticketflow"),
+    "another issuer": lambda: token(issuer="https://elsewhere.test"),
+    "a buyer's kind of token": lambda: token(typ=ACCESS_TOKEN_TYPE),
+    "an old token": lambda: token(lifetime_s=-3600),
 }
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("stranger", STRANGERS)
 async def test_strangers_write_nothing(catalog: CatalogStub, write: str, stranger: str) -> None:
-    error = await refusal(WRITES[write](catalog, STRANGERS[stranger]))
+    error = await refusal(WRITES[write](catalog, STRANGERS[stranger]()))
     assert error.code == "UNAUTHENTICATED"
 
 

@@ -184,7 +184,7 @@ async def test_a_frozen_redis_holds_up_no_crowd() -> None:
     async with frozen_redis() as url, open_cache(url, ttl_s=lambda: 30) as cache:
         load = Loader()
         waits = await asyncio.gather(*(timed(cache, a_key(), load) for _ in range(100)))
-        assert max(waits) < 2 * AT_WORST_S  # so many at once keep a core busy for a moment
+        assert max(waits) < 10 * AT_WORST_S  # a hundred times as long if each waited for those before it
         assert load.calls == 100
 
 

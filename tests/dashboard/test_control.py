@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,10 @@ Host = dict[str, Any]
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
+async def host() -> AsyncIterator[Host]:
     """An app host that answers what the test puts into it, and keeps what it was asked."""
-    told: Host = {"socket": str(tmp_path / "control.sock"), "asked": [], "status": 200, "body": {}}
+    folder = tempfile.TemporaryDirectory(prefix="ticketflow-", dir="/tmp")
+    told: Host = {"socket": f"{folder.name}/control.sock", "asked": [], "status": 200, "body": {}}
 
     async def answer(request: web.Request) -> web.StreamResponse:
         told["asked"].append(f"{request.method} {request.raw_path}")
@@ -54,6 +56,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await web.UnixSite(runner, told["socket"]).start()
     yield told
     await runner.cleanup()
+    folder.cleanup()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from services.apphost.system import System
 
@@ -25,7 +25,8 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--no-first-run",
 )
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 20_000
+expect.set_options(timeout=TIMEOUT_MS)
 PASSWORD = "an umbrella for the third balcony"
 
 

@@ -42,12 +42,12 @@ async def test_an_answer_that_comes_twice_counts_once(desk: Desk) -> None:
 async def test_the_hold_lapses_while_paying(desk: Desk) -> None:
     """Late money buys the ticket if it is still there, and goes back if it is not."""
     kept, lost = await desk.publish(1), await desk.publish(1)
-    async with instance(desk.system, "ordering", ORDERING_HOLD_TTL_S="1.5") as hasty:
+    async with instance(desk.system, "ordering", ORDERING_HOLD_TTL_S="2") as hasty:
         till = desk.till(hasty.url)
         order_ids = [desk.note(await till.place(concert)) for concert in (kept, lost)]
         replies = await asyncio.gather(*(till.pay(order_id, LATE) for order_id in order_ids))
         assert [reply.status for reply in replies] == [503, 503]
-    await holds_within(lambda: is_taken(desk, lost), 5, "a lapsed hold is anybody's")
+    await holds_within(lambda: is_taken(desk, lost), FOUND_OUT_S, "a lapsed hold is anybody's")
 
     async def have_ended() -> bool:
         return "PENDING" not in [(await desk.read(order_id))["status"] for order_id in order_ids]

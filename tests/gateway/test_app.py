@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from services.gateway.guard import QueryLimits
 from services.gateway.limits import Act, Rate
 from tests.gateway.conftest import AUDIENCE, ISSUER, SECRET, MakeDeps
 from tests.gateway.fakes import CONCERT_ID, Shop, make_concert
+from tests.gateway.measured import watch_loop
 from tests.gateway.test_guard import BOMBS, INTROSPECTION, NONSENSE
 
 CONCERTS = "{ concerts(first: 2) { nodes { title } } }"
@@ -373,17 +373,6 @@ async def test_no_bomb_stalls_the_loop(app: Quart) -> None:
     for query in BOMBS.values():
         longest_s, _ = await watch_loop(ask(app.test_client(), query))
         assert longest_s < 0.05
-
-
-async def watch_loop(work: Any) -> tuple[float, int]:
-    """For how many seconds of ours nothing else could run while `work` did, and how often it could."""
-    task, longest_s, turns, last = asyncio.create_task(work), 0.0, 0, time.process_time()
-    while not task.done():
-        await asyncio.sleep(0)
-        now = time.process_time()
-        longest_s, turns, last = max(longest_s, now - last), turns + 1, now
-    await task
-    return longest_s, turns
 
 
 async def test_answers_carry_security_headers_and_no_leave_for_other_sites(client: Client) -> None:

@@ -23,6 +23,7 @@ from services.gateway.guard import (
 )
 from services.gateway.literals import write_out
 from services.gateway.outline import Outline, TooComplex
+from tests.gateway.measured import no_collection
 
 LIMITS = QueryLimits()
 REFUSED_WITHIN_S = 0.02  # of this process, for the machine may do other things too; it takes under 2 ms
@@ -116,9 +117,11 @@ def refused(query: str, variables: Any = None, limits: QueryLimits = LIMITS) -> 
 
 @pytest.mark.parametrize("query", BOMBS.values(), ids=BOMBS.keys())
 def test_a_bomb_is_refused_at_once(query: str) -> None:
-    started = time.process_time()
-    error = refused(query)
-    assert time.process_time() - started < REFUSED_WITHIN_S
+    with no_collection():
+        started = time.process_time()
+        error = refused(query)
+        took_s = time.process_time() - started
+    assert took_s < REFUSED_WITHIN_S
     assert isinstance(error, TooComplex)
     assert error.code == "QUERY_TOO_COMPLEX"
 

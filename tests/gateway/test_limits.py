@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from services.apphost.ports import free_ports
 from services.defaults.errors import RateLimited
 from services.gateway import limits
 from services.gateway.limits import Act, Limiter, MemoryCounter, Rate, counter_in
@@ -78,10 +79,8 @@ async def test_redis_forgets_a_window_by_itself(redis_url: str) -> None:
         assert 0 < await look.ttl(f"{limits.KEY_PREFIX}fleeting") <= 60
 
 
-async def test_without_redis_each_instance_counts_for_itself(
-    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with open_redis(f"redis://127.0.0.1:{unused_tcp_port}") as redis:
+async def test_without_redis_each_instance_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_redis(f"redis://127.0.0.1:{free_ports(1)[0]}") as redis:
         counter = counter_in(redis)
         assert [(await counter.count("a", 60))[0] for _ in range(3)] == [1, 2, 3]
     assert len(caplog.records) == 1  # it is left alone for a while, not tried each time

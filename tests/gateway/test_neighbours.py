@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from services.apphost.ports import free_ports
 from services.defaults.errors import Unauthorized
 from services.gateway import neighbours
 from services.gateway.neighbours import Neighbours
@@ -110,8 +111,8 @@ async def test_what_has_ended_is_known_to_all(pair: tuple[Neighbours, Neighbours
 
 
 @pytest.mark.parametrize("away", [True, False])
-async def test_without_redis_each_asks_for_itself(token: str, unused_tcp_port: int, away: bool) -> None:
-    async with open_redis(f"redis://127.0.0.1:{unused_tcp_port}" if away else "") as redis:
+async def test_without_redis_each_asks_for_itself(token: str, away: bool) -> None:
+    async with open_redis(f"redis://127.0.0.1:{free_ports(1)[0]}" if away else "") as redis:
         alone, asked = Neighbours(redis, SECRET), Asked()
         assert [await alone.once(token, asked) for _ in range(2)] == ["told-to-nobody-else"] * 2
         await alone.end(token)

@@ -93,7 +93,8 @@ def test_a_folder_that_shuts_the_servers_out_is_named(tmp_path: Path) -> None:
     home = tmp_path / "home"
     state = home / "checkout/state"
     state.mkdir(parents=True)
-    home.chmod(0o700)
+    for folder, mode in ((home, 0o700), (state.parent, 0o755), (state, 0o755)):
+        folder.chmod(mode)
     with pytest.raises(ApphostError, match="accounts of their own") as refusal:
         make_room(state)
     assert f"{home} " in refusal.value.problem

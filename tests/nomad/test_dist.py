@@ -30,7 +30,7 @@ from tests.nomad.rules import SERVICES
 pytestmark = pytest.mark.timeout(600)
 
 RELEASE = "1.2.3-test"
-BARE_PYTHON = str(Path(sys.base_prefix) / "bin/python3")  # it knows nothing of .venv
+BARE_PYTHON = str(Path(sys.base_prefix) / f"bin/python3.{sys.version_info.minor}")  # it knows nothing of .venv
 INSTRUCTION = re.compile(r"(?m)^([A-Z]+) (.*)$")
 DOCKERFILE = [(found[1], found[2]) for found in INSTRUCTION.finditer((ROOT / "Dockerfile").read_text())]
 

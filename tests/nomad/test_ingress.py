@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from services.apphost.ports import free_ports
+from services.apphost.process import descendants
 from tests.nomad.hcl import load_jobs
 from tests.nomad.processes import folder_for, until
 
@@ -100,6 +100,11 @@ def nginx() -> Iterator[Callable[[Mapping[str, list[int]]], str]]:
         yield lambda instances: start(instances) or url
 
 
+def _has_read(pid: int, before: set[int], log: Path, told: int) -> None:
+    """Raises unless all of nginx's workers are new, or it says why it goes on with what it had."""
+    assert "[emerg]" in log.read_text()[told:] or not before & set(descendants(pid))
+
+
 @contextmanager
 def running_nginx(program_path: str, folder: Path, port: int) -> Iterator[Callable[[Mapping[str, list[int]]], None]]:
     """Starts nginx at the first call, and makes it read its new configuration at each further one."""
@@ -108,8 +113,9 @@ def running_nginx(program_path: str, folder: Path, port: int) -> Iterator[Callab
     def start(instances: Mapping[str, list[int]]) -> None:
         conf = nginx_conf(folder, port, instances)
         if started:
+            before, told = set(descendants(started[0].pid)), (folder / "log").stat().st_size
             started[0].send_signal(signal.SIGHUP)
-            time.sleep(0.5)
+            until(lambda: _has_read(started[0].pid, before, folder / "log", told), folder / "log")
             return
         log = (folder / "log").open("wb")
         command = [program_path, "-c", str(conf), "-e", "stderr"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 from quart import Response
@@ -54,9 +55,11 @@ async def test_a_good_access_token_costs_no_call() -> None:
     assert identity.calls == 0
 
 
-@pytest.mark.parametrize("access", ["", "rubbish", issue(lives_s=-3600), issue(lives_s=20)])
-async def test_without_a_lasting_access_token_the_session_is_renewed(access: str) -> None:
-    recalled = await make_sessions(Identity()).recall(access, "old", "::1")
+@pytest.mark.parametrize(
+    "access", [lambda: "", lambda: "rubbish", lambda: issue(lives_s=-3600), lambda: issue(lives_s=20)]
+)
+async def test_without_a_lasting_access_token_the_session_is_renewed(access: Callable[[], str]) -> None:
+    recalled = await make_sessions(Identity()).recall(access(), "old", "::1")
     assert recalled.fresh
     assert recalled.token == recalled.fresh.access_token
     assert recalled.principal
