@@ -155,6 +155,7 @@ http {
     proxy_set_header Connection close;
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Request-Timeout-Ms ""; # the services tell it each other; a stranger has no say
     proxy_connect_timeout 2s;
     proxy_read_timeout 35s; # the services give up after 30
     # Without `non_idempotent` nginx never repeats a POST that it has begun to send.

@@ -19,6 +19,7 @@ import pytest
 
 from services.apphost.ports import free_ports
 from services.apphost.process import descendants
+from services.defaults.deadline import DEADLINE_HEADER
 from tests.nomad.hcl import load_jobs
 from tests.nomad.processes import folder_for, until
 
@@ -34,7 +35,8 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
-                seen.append(f"{self.command} {self.path} {self.headers['X-Forwarded-For']}")
+                told = (self.command, self.path, self.headers["X-Forwarded-For"], self.headers[DEADLINE_HEADER])
+                seen.append(" ".join(filter(None, told)))
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
@@ -79,7 +81,9 @@ def nginx_conf(folder: Path, port: int, instances: Mapping[str, list[int]]) -> P
 
 
 def ask(method: str, url: str) -> int:
-    request = Request(url, method=method, data=b"{}" if method == "POST" else None)
+    """The status of the answer to somebody who claims to be in a hurry, which is none of the shop's business."""
+    data = b"{}" if method == "POST" else None
+    request = Request(url, method=method, data=data, headers={DEADLINE_HEADER: "25"})
     try:
         with urlopen(request, timeout=10) as answer:
             return int(answer.status)
