@@ -145,7 +145,9 @@ class ConsulTiming:
     margin_s: float = 3.0
     first_answer_s: float = 3.0
     idle_pause_s: float = 0.5
-    empty_grace_s: float = 60.0  # Nomad registers anew within 30, and checks have to pass; 40 were seen
+    # Nomad registers anew within 30, at agents whose own server has forgotten them within 120 (Consul's anti-entropy),
+    # and checks have to pass. Who is gone indeed refuses connections meanwhile, or its breaker opens.
+    empty_grace_s: float = 150.0
     back_off_max_s: float = 10.0
 
     def query_timeout_s(self, index: int) -> float:

@@ -171,7 +171,7 @@ async def test_consul_forgets_everything_and_gets_its_keys_back(shop: LiveShop) 
     began = time.monotonic()
     async with crowd_at(shop) as crowd:
         shop.restart_consul_empty()
-        await until(lambda: all(shop.registrations(name, passing=True) for name in SERVICES), 90, "all are there again")
+        await until(lambda: all(shop.registrations(name, passing=True) for name in SERVICES), 150, "all are back")
         again_s = time.monotonic() - began
         await asyncio.sleep(OUTAGE_S)  # without a single key
         shop.run_consul("snapshot", "restore", "consul.snap")
