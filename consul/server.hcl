@@ -1,4 +1,5 @@
-# One of three servers, which keep the catalog and the keys. Without a token one sees, by DNS and the catalog, where services are, and no more.
+# One of three servers, which keep the catalog and the keys. Who comes without a token sees where services are, by DNS
+# and the catalog, and no more.
 
 server           = true
 bootstrap_expect = 3
@@ -17,7 +18,7 @@ acl {
   enabled                  = true
   default_policy           = "deny"
   down_policy              = "extend-cache" # an outage of the servers does not lock out who was let in before
-  enable_token_persistence = true           # `consul acl set-agent-token agent …` once, by policies/agent.hcl; `… default …` by policies/dns.hcl
+  enable_token_persistence = true           # `consul acl set-agent-token`: agent by policies/agent.hcl, default by dns.hcl
 }
 
 # The gossip key, `consul keygen`, is a secret: it stands alone in /etc/consul.d/encrypt.hcl.

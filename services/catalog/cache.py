@@ -17,16 +17,14 @@ from uuid import UUID
 from opentelemetry import metrics
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.catalog.search import ConcertQuery
+from services.defaults.redis import open_redis
 
 BUDGET_S: Final = 0.2
-CONNECT_S: Final = 0.15
-CONNECTIONS: Final = 20
+ANSWER_S: Final = 0.15
 FAILURES_TO_OPEN: Final = 3
 LEFT_ALONE_S: Final = 5.0
 JITTER: Final = 0.2  # of the lifetime: entries made together do not all end together
@@ -148,20 +146,8 @@ async def open_cache(
 
     A Redis that keeps failing is not asked for `left_alone_s`.
     """
-    # Without these bounds a frozen Redis costs a read a minute: redis-py retries, and waits long.
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=BUDGET_S,
-        socket_timeout=CONNECT_S,
-        socket_connect_timeout=CONNECT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    async with Redis(connection_pool=pool) as redis:
-        try:
-            yield Cache(redis, ttl_s=ttl_s, left_alone_s=left_alone_s)
-        finally:
-            await pool.aclose()
+    async with open_redis(url, timeout_s=ANSWER_S) as redis:
+        yield Cache(redis, ttl_s=ttl_s, left_alone_s=left_alone_s)
 
 
 def _count(*, hits: int, others: int, result: str) -> None:

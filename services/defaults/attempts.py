@@ -59,7 +59,7 @@ class AttemptFailed(Exception):
     """How an attempt failed; `error` is what the caller is told if it was the last.
 
     `sent` is False where nobody can have acted on the request, `transient` where another attempt may succeed,
-    `lost` where the instance did not answer at all, `no_news` where that tells nothing of it, good or bad.
+    `lost` where the instance did not answer at all, `slow` where it came to no end in time, or said that itself.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class AttemptFailed(Exception):
         sent: bool = True,
         transient: bool = False,
         lost: bool = False,
-        no_news: bool = False,
+        slow: bool = False,
     ) -> None:
         super().__init__(f"{error.code}: {error.message}")
         self.error = error
         self.sent = sent
         self.transient = transient
         self.lost = lost
-        self.no_news = no_news
+        self.slow = slow
 
     @property
     def is_fault(self) -> bool:
@@ -103,9 +103,9 @@ class Caller:
         """What `send` returns, from the first attempt that succeeds.
 
         `timeout_s` replaces the policy's total; the caller's own deadline shortens either. What is not
-        `repeatable` is attempted again only while nothing has been sent. That what `may_be_slow` came to no end
-        in time, or that the instance says so and when to ask again, is not held against it: it may be what it was
-        asked. Raises the `AppError` of the last attempt, `Unavailable` if no instance answered.
+        `repeatable` is attempted again only while nothing has been sent. That what `may_be_slow` is slow is not held
+        against the instance: it may be what it was asked. Raises the `AppError` of the last attempt, `Unavailable`
+        if no instance answered.
         """
         limit = _Limit(self._policy.total_s if timeout_s is None else timeout_s)
         rule = self._retry_rule(limit, repeatable=repeatable)
@@ -145,7 +145,7 @@ class Caller:
     async def _attempt(self, send: Send[T], limit: _Limit, *, may_be_slow: bool) -> T:
         endpoint = await self._pick(limit)
         try:
-            return await self._guarded(endpoint, self._timed(send, endpoint, limit, may_be_slow=may_be_slow))
+            return await self._guarded(endpoint, self._timed(send, endpoint, limit), may_be_slow=may_be_slow)
         except OpenedState as opened:
             # Left out, so that the next attempt goes elsewhere; with nowhere else to go, fail at once.
             # purgatory raises one and the same exception each time, which would collect tracebacks.
@@ -154,7 +154,7 @@ class Caller:
             away = self._away(self._policy.break_s)
             raise AttemptFailed(away, sent=False, transient=others) from opened.with_traceback(None)
         except AttemptFailed as failed:
-            if failed.lost and not failed.no_news:
+            if failed.lost and not (may_be_slow and failed.slow):
                 self._discovery.refused(self._service, endpoint)
             raise
 
@@ -165,7 +165,7 @@ class Caller:
         except TimeoutError as error:
             raise AttemptFailed(self._away(), sent=False) from error
 
-    async def _guarded(self, endpoint: Endpoint, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _guarded(self, endpoint: Endpoint, attempt: Callable[[], Awaitable[T]], *, may_be_slow: bool) -> T:
         """Raises `OpenedState` while the instance's breaker is open."""
         breaker = await self._breakers.get_breaker(str(endpoint))
         async with AsyncExitStack() as stack:
@@ -173,15 +173,13 @@ class Caller:
             try:
                 return await attempt()
             except BaseException as failure:
-                if not isinstance(failure, AttemptFailed) or failure.no_news:
+                if not isinstance(failure, AttemptFailed) or (may_be_slow and failure.slow):
                     # A caller who left or was in a hurry, a slow question, or a bug of ours: no news of the
                     # instance, good or bad.
                     stack.pop_all()
                 raise
 
-    def _timed(
-        self, send: Send[T], endpoint: Endpoint, limit: _Limit, *, may_be_slow: bool
-    ) -> Callable[[], Awaitable[T]]:
+    def _timed(self, send: Send[T], endpoint: Endpoint, limit: _Limit) -> Callable[[], Awaitable[T]]:
         async def timed() -> T:
             patience_s = min(self._policy.attempt_s, limit.own_left_s())
             attempt_s = min(patience_s, limit.left_s())
@@ -191,11 +189,7 @@ class Caller:
             except TimeoutError as error:
                 if attempt_s < patience_s / 2:
                     raise self._away() from error  # anyone may send a deadline: a short one proves nothing
-                raise AttemptFailed(self._away(), transient=True, lost=True, no_news=may_be_slow) from error
-            except AttemptFailed as failed:
-                asked_again = failed.error.status == 503 and failed.error.retry_after_s is not None
-                failed.no_news = may_be_slow and asked_again and not failed.lost
-                raise
+                raise AttemptFailed(self._away(), transient=True, lost=True, slow=True) from error
 
         return timed
 

@@ -115,6 +115,7 @@ def wrap_call(event: RecvRequest, max_message_bytes: int = MAX_MESSAGE_BYTES) ->
 
     async def call(stream: Any) -> None:
         cap_message_size(stream, max_message_bytes)
+        refuse_compressed(stream)
         with rpc_server_span(service, method, metadata), deadline_scope(time_left_s):
             try:
                 await handler(stream)
@@ -122,8 +123,6 @@ def wrap_call(event: RecvRequest, max_message_bytes: int = MAX_MESSAGE_BYTES) ->
                 raise to_grpc_error(error) from error
             except (GRPCError, StreamTerminatedError):
                 raise
-            except NotImplementedError as error:  # grpclib's, for a message that is compressed
-                raise GRPCError(Status.UNIMPLEMENTED, "Send messages as they are, not compressed.") from error
             except Exception as error:
                 logger.exception("unexpected error", extra={"rpc": event.method_name})
                 raise GRPCError(Status.INTERNAL, "Something went wrong on our side.") from error
@@ -146,3 +145,16 @@ def cap_message_size(stream: Any, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         return await receive(size)
 
     stream._stream.recv_data = recv_data
+
+
+def refuse_compressed(stream: Any) -> None:
+    """Refuses a compressed message as gRPC wants it (UNIMPLEMENTED): grpclib only says that it cannot."""
+    receive = stream.recv_message
+
+    async def recv_message() -> Any:
+        try:
+            return await receive()
+        except NotImplementedError as error:
+            raise GRPCError(Status.UNIMPLEMENTED, "Send messages as they are, not compressed.") from error
+
+    stream.recv_message = recv_message

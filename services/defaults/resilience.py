@@ -143,7 +143,8 @@ class HttpClient:
             return HttpAnswer(status, body, response.headers)
         retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         transient = status in _TRANSIENT_STATUSES or (status == 429 and retry_after_s is not None)
-        raise AttemptFailed(from_problem(status, body, retry_after_s=retry_after_s), transient=transient)
+        slow = status == 503 and retry_after_s is not None  # it works on it, and says when to ask again
+        raise AttemptFailed(from_problem(status, body, retry_after_s=retry_after_s), transient=transient, slow=slow)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from services.gateway.deps import Deps
 from services.gateway.limits import Limiter, counter_in
 from services.gateway.neighbours import Neighbours
 from services.gateway.settings import Settings
-from services.gateway.shared_redis import open_redis
+from services.gateway.shared_redis import open_shared_redis
 
 
 async def serve() -> None:
@@ -46,7 +46,7 @@ async def _open_deps(live: Live[Settings]) -> AsyncIterator[Deps]:
         # All three only warn: without any one of them the rest of the shop still works, and a page that says
         # so is better than a load balancer's error for everything.
         parts = {"catalog": catalog.ping, "identity": identity.ping, "ordering": ordering.ping}
-        redis = await stack.enter_async_context(open_redis(s.redis_url))
+        redis = await stack.enter_async_context(open_shared_redis(s.redis_url))
         yield Deps(
             clients=Clients(catalog, identity, ordering),
             verifier=TokenVerifier(secret=s.jwt_secret, issuer=s.jwt_issuer, audience=s.jwt_audience),

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from services.defaults.redis import open_redis
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,20 +45,10 @@ class SharedRedis:
 
 
 @asynccontextmanager
-async def open_redis(redis_url: str) -> AsyncIterator[SharedRedis | None]:
-    """The Redis at `redis_url`, or none where that is empty."""
-    if not redis_url:
+async def open_shared_redis(url: str) -> AsyncIterator[SharedRedis | None]:
+    """The Redis at `url`, or none where that is empty."""
+    if not url:
         yield None
         return
-    # Without these bounds a frozen Redis would hold a login for a minute.
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=20,
-        timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    async with Redis(connection_pool=pool) as redis:
+    async with open_redis(url, timeout_s=TIMEOUT_S) as redis:
         yield SharedRedis(redis)
-    await pool.disconnect()

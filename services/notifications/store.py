@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Final, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from services.defaults.redis import open_redis
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +76,6 @@ class SeenEvents:
 
 @asynccontextmanager
 async def open_seen_events(url: str, *, keep_s: int) -> AsyncIterator[SeenEvents]:
-    """The memory at `url`; opening it needs no Redis yet. No retries: their waits would add up per mail."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=20,
-        timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
-    redis = Redis(connection_pool=pool)
-    try:
+    """The memory at `url`; opening it needs no Redis yet."""
+    async with open_redis(url, timeout_s=TIMEOUT_S) as redis:
         yield SeenEvents(redis, keep_s=keep_s)
-    finally:
-        await redis.aclose()
-        await pool.aclose()

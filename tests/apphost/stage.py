@@ -12,7 +12,7 @@ from services.apphost.checks import check_port
 from services.apphost.console import Console
 from services.apphost.parts import Part
 from services.apphost.ports import free_ports
-from services.apphost.process import Command
+from services.apphost.process import Command, is_zombie
 from services.apphost.supervisor import Pids, Supervisor
 
 # Listens on a port, says so, and says when it is told to stop.
@@ -80,7 +80,8 @@ def server(name: str, *needs: str, stubborn: bool = False, quiet: bool = False) 
 
 
 def runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    """Whether it has not ended: what its parent has yet to take leave of has."""
+    return Path(f"/proc/{pid}").exists() and not is_zombie(pid)
 
 
 def step(name: str, code: str, *needs: str) -> Part:

@@ -15,6 +15,7 @@ from services.apphost import ports
 from services.apphost.errors import ApphostError
 from services.apphost.ports import free_ports, is_taken, who_listens
 from services.apphost.process import Command, descendants, run_once, start
+from tests.apphost.stage import runs
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
@@ -34,13 +35,6 @@ time.sleep(60)
 
 def python(code: str) -> Command:
     return Command(argv=[sys.executable, "-c", code], env=dict(os.environ))
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:

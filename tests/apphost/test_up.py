@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from services.apphost.process import descendants, is_zombie
+from services.apphost.process import descendants
 from services.apphost.sockets import ask, control_file
 from services.apphost.system import running_system
+from tests.apphost.stage import runs
 
 UP = [sys.executable, "-m", "services.apphost", "--free-ports", "--volatile", "--state"]
 
@@ -75,7 +76,7 @@ def test_not_even_a_killed_app_host_leaves_a_server(tmp_path: Path) -> None:
         pid = _pid_once_ready(tmp_path, "redis")
         up.kill()
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and not is_zombie(pid):  # which not every machine's first process takes away
+    while runs(pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

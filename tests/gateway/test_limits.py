@@ -9,7 +9,7 @@ from services.apphost.ports import free_ports
 from services.defaults.errors import RateLimited
 from services.gateway import limits
 from services.gateway.limits import Act, Limiter, MemoryCounter, Rate, counter_in
-from services.gateway.shared_redis import open_redis
+from services.gateway.shared_redis import open_shared_redis
 
 
 class Clock:
@@ -60,7 +60,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_redis_counts_for_all_instances_and_lets_none_of_many_slip_through(redis_url: str) -> None:
-    async with open_redis(redis_url) as one, open_redis(redis_url) as other:
+    async with open_shared_redis(redis_url) as one, open_shared_redis(redis_url) as other:
         rates = {Act.LOGIN_ACCOUNT: Rate(10, 60)}
         limiters = [Limiter(counter_in(redis), lambda: rates) for redis in (one, other)]
         outcomes = await asyncio.gather(
@@ -71,7 +71,7 @@ async def test_redis_counts_for_all_instances_and_lets_none_of_many_slip_through
 
 
 async def test_redis_forgets_a_window_by_itself(redis_url: str) -> None:
-    async with open_redis(redis_url) as redis:
+    async with open_shared_redis(redis_url) as redis:
         counted, left_s = await counter_in(redis).count("fleeting", 60)
         assert counted == 1
         assert 58 < left_s <= 60
@@ -80,7 +80,7 @@ async def test_redis_forgets_a_window_by_itself(redis_url: str) -> None:
 
 
 async def test_without_redis_each_instance_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
-    async with open_redis(f"redis://127.0.0.1:{free_ports(1)[0]}") as redis:
+    async with open_shared_redis(f"redis://127.0.0.1:{free_ports(1)[0]}") as redis:
         counter = counter_in(redis)
         assert [(await counter.count("a", 60))[0] for _ in range(3)] == [1, 2, 3]
     assert len(caplog.records) == 1  # it is left alone for a while, not tried each time
@@ -93,7 +93,7 @@ async def test_a_frozen_redis_holds_nobody_up() -> None:
 
     server = await asyncio.start_server(swallow, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, open_redis(f"redis://127.0.0.1:{port}") as redis:
+    async with server, open_shared_redis(f"redis://127.0.0.1:{port}") as redis:
         counter = counter_in(redis)
         async with asyncio.timeout(1):
             assert (await counter.count("a", 60))[0] == 1

@@ -11,7 +11,7 @@ from services.apphost.ports import free_ports
 from services.defaults.errors import Unauthorized
 from services.gateway import neighbours
 from services.gateway.neighbours import Neighbours
-from services.gateway.shared_redis import open_redis
+from services.gateway.shared_redis import open_shared_redis
 
 SECRET = "a-secret-of-the-tests-with-enough-bytes"
 
@@ -42,7 +42,7 @@ def token() -> str:
 
 @pytest.fixture
 async def pair(redis_url: str) -> AsyncIterator[tuple[Neighbours, Neighbours]]:
-    async with open_redis(redis_url) as one, open_redis(redis_url) as other:
+    async with open_shared_redis(redis_url) as one, open_shared_redis(redis_url) as other:
         yield Neighbours(one, SECRET), Neighbours(other, SECRET)
 
 
@@ -98,7 +98,7 @@ async def test_what_another_secret_sealed_is_asked_anew(
     pair: tuple[Neighbours, Neighbours], token: str, redis_url: str
 ) -> None:
     await pair[0].once(token, Asked())
-    async with open_redis(redis_url) as redis:
+    async with open_shared_redis(redis_url) as redis:
         asked = Asked()
         assert await Neighbours(redis, SECRET[::-1]).once(token, asked) == "told-to-nobody-else"
         assert asked.calls == 1
@@ -112,7 +112,7 @@ async def test_what_has_ended_is_known_to_all(pair: tuple[Neighbours, Neighbours
 
 @pytest.mark.parametrize("away", [True, False])
 async def test_without_redis_each_asks_for_itself(token: str, away: bool) -> None:
-    async with open_redis(f"redis://127.0.0.1:{free_ports(1)[0]}" if away else "") as redis:
+    async with open_shared_redis(f"redis://127.0.0.1:{free_ports(1)[0]}" if away else "") as redis:
         alone, asked = Neighbours(redis, SECRET), Asked()
         assert [await alone.once(token, asked) for _ in range(2)] == ["told-to-nobody-else"] * 2
         await alone.end(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -32,17 +33,28 @@ def server() -> CatalogServer:
 @pytest.fixture
 async def catalog(server: CatalogServer) -> AsyncIterator[GrpcCatalog]:
     (port,) = free_ports(1)
+    async with served(server, port), calling(port) as catalog:
+        yield catalog
+
+
+@asynccontextmanager
+async def calling(port: int) -> AsyncIterator[GrpcCatalog]:
     discovery = StaticDiscovery({"catalog": [Endpoint("127.0.0.1", port)]})
     async with (
-        served(server, port),
         open_grpc_client("catalog", discovery, CatalogStub, Policy(retries=0)) as client,
         open_grpc_client("catalog", discovery, HealthStub, Policy(retries=0)) as probe,
     ):
         yield GrpcCatalog(client, probe, service_token(SECRET, ISSUER))
 
 
-async def test_ping(catalog: GrpcCatalog) -> None:
-    await catalog.ping()
+async def test_a_ping_is_answered_by_a_catalog_and_by_nobody_else(server: CatalogServer) -> None:
+    (port,) = free_ports(1)
+    async with calling(port) as catalog:
+        with pytest.raises(Unavailable):
+            await catalog.ping()
+        async with served(server, port):
+            await catalog.ping()
+    assert server.tokens == []  # it asks for health, which needs no token
 
 
 async def test_hold_confirm_release(catalog: GrpcCatalog) -> None:

@@ -184,11 +184,3 @@ async def test_only_published_events_are_forgotten(db: Database) -> None:
     assert await outbox.delete_published(db, 3600, 10) == 0
     assert await outbox.delete_published(db, -1, 10) == 1
     assert [staged.type for staged in await outbox.claim_batch(db, 10, lease_s=0)] == ["new"]
-
-
-async def test_however_many_were_published_all_are_forgotten(db: Database) -> None:
-    for _ in range(5):
-        await stage(db, await insert(db), "e")
-    await outbox.mark_published(db, [staged.id for staged in await outbox.claim_batch(db, 10, lease_s=0)])
-    assert await outbox.delete_published(db, -1, 2) == 5
-    assert await db.fetch("SELECT id FROM outbox") == []

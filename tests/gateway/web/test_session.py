@@ -10,7 +10,7 @@ from quart import Response
 from services.defaults.auth import TokenIssuer, TokenVerifier
 from services.defaults.errors import AppError, Invalid, RateLimited, Unauthorized, Unavailable
 from services.gateway.neighbours import Neighbours
-from services.gateway.shared_redis import open_redis
+from services.gateway.shared_redis import open_shared_redis
 from services.gateway.web.session import Jar, Sessions
 from services.gateway.web.views import Session, User
 
@@ -109,7 +109,7 @@ async def test_a_late_tab_does_not_bring_back_what_was_logged_out() -> None:
 
 async def test_tabs_at_two_gateways_renew_once_and_stay(redis_url: str) -> None:
     identity = Identity()
-    async with open_redis(redis_url) as one, open_redis(redis_url) as other:
+    async with open_shared_redis(redis_url) as one, open_shared_redis(redis_url) as other:
         gateways = [make_sessions(identity, Neighbours(redis, SECRET)) for redis in (one, other)]
         tabs = await asyncio.gather(*(gateways[number % 2].recall("", "old", "::1") for number in range(20)))
         assert all(tab.principal for tab in tabs)
