@@ -10,6 +10,7 @@ import pytest
 from services.defaults.errors import Unavailable
 from services.ordering.domain import ChargeAnswer, PaymentState, Status
 from services.ordering.recovery import Recovery
+from services.ordering.service import recover
 from services.ordering.service.cancel import cancel_order
 from services.ordering.service.deps import Deps
 from services.ordering.service.recover import BATCH
@@ -93,6 +94,21 @@ async def test_the_loop_finishes_forgets_and_stops(deps: Deps, provider: FakePro
     await Recovery(deps, interval_s=pause_s).run(stop)
     assert await state(deps, order_id) is PaymentState.SUCCEEDED
     assert await keys.delete_old_keys(deps.db, 24 * 3600) == 0
+
+
+async def test_the_loop_forgets_all_old_events_however_many(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recover, "PRUNE_BATCH", 1)
+    for _ in range(3):
+        await placed(deps)
+    await deps.db.execute("UPDATE outbox SET published_at = now() - interval '8 days'")
+    stop = asyncio.Event()
+
+    def pause_s() -> float:  # it is asked for after a whole round
+        stop.set()
+        return 0
+
+    await Recovery(deps, interval_s=pause_s).run(stop)
+    assert await deps.db.fetch("SELECT 1 FROM outbox") == []
 
 
 async def test_who_is_to_stop_begins_nothing_more(
